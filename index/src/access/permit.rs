@@ -1,0 +1,90 @@
+//! Permits: what one caller may see at one moment.
+//!
+//! A permit is made only here, from a caller and the access tables, and has no public constructor. Permits are cached
+//! per set of principals and guard until anything that can alter them changes; two callers with the same rights share one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::bits::Bits;
+use super::caller::{Caller, Guard};
+use super::directory::Held;
+use super::tables::Access;
+use super::{ClassNo, DEAD};
+use crate::timestamp::Timestamp;
+
+const MAX_CACHED_PERMITS: usize = 4096;
+
+/// The set of ACL classes that a caller may read.
+#[derive(Debug)]
+pub struct Permit {
+    classes: Bits,
+    principals: Vec<Held>,
+    made_at: Timestamp,
+    valid_until: Option<Timestamp>,
+}
+
+impl Permit {
+    fn new(access: &Access, principals: Vec<Held>, guard: &Guard, now: Timestamp) -> Permit {
+        let admitted = access.admitted(&principals, guard, now);
+        Permit { classes: admitted.classes, principals, made_at: now, valid_until: admitted.valid_until }
+    }
+
+    /// True when the caller may read chunks of this class.
+    #[inline]
+    pub(crate) fn admits(&self, class: ClassNo) -> bool {
+        class != DEAD && self.classes.contains(class)
+    }
+
+    /// The classes admitted, ascending.
+    pub(crate) fn classes(&self) -> impl Iterator<Item = ClassNo> + '_ {
+        self.classes.iter()
+    }
+
+    pub(super) fn principals(&self) -> &[Held] {
+        &self.principals
+    }
+
+    fn holds_at(&self, now: Timestamp) -> bool {
+        self.made_at <= now && self.valid_until.is_none_or(|until| now < until)
+    }
+}
+
+/// Permits made since the access tables last changed.
+#[derive(Debug, Default)]
+pub(crate) struct PermitCache {
+    by_caller: HashMap<Caller, Arc<Permit>>,
+    by_rights: HashMap<(Vec<u32>, Guard), Arc<Permit>>,
+}
+
+impl PermitCache {
+    /// Forgets every permit; called with each change of the access tables.
+    pub(crate) fn clear(&mut self) {
+        self.by_caller.clear();
+        self.by_rights.clear();
+    }
+
+    /// The permit of a caller at `now`.
+    pub(crate) fn permit(&mut self, access: &Access, caller: &Caller, now: Timestamp) -> Arc<Permit> {
+        if let Some(permit) = self.by_caller.get(caller).filter(|permit| permit.holds_at(now)) {
+            return permit.clone();
+        }
+        if self.by_caller.len() >= MAX_CACHED_PERMITS {
+            self.clear();
+        }
+        let held = access.principals(caller);
+        let mut numbers: Vec<u32> = held.iter().map(|held| held.principal).collect();
+        numbers.sort_unstable();
+        let rights = (numbers, caller.guard().clone());
+        let permit = match self.by_rights.get(&rights).filter(|permit| permit.holds_at(now)) {
+            Some(permit) => permit.clone(),
+            None => {
+                let permit = Arc::new(Permit::new(access, held, caller.guard(), now));
+                self.by_rights.insert(rights, permit.clone());
+                permit
+            }
+        };
+        self.by_caller.insert(caller.clone(), permit.clone());
+        permit
+    }
+}

@@ -1,0 +1,88 @@
+//! Rules, labels and classes by number: equal ones share a row, and a number is never reused.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Params, Transaction};
+
+use crate::access::{Class, ClassNo, LabelsNo, Rule, RuleNo, SourceNo};
+use crate::error::{Error, Result};
+
+/// A number, and whether this call made it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interned {
+    pub(crate) number: u32,
+    pub(crate) fresh: bool,
+}
+
+/// The number of a rule as the documents and containers of `source` use it.
+pub(crate) fn rule(tx: &Transaction<'_>, source: SourceNo, rule: &Rule) -> Result<Interned> {
+    let source = if rule.parent.is_some() { source } else { 0 };
+    let body = serde_json::to_string(rule).map_err(|error| Error::corrupt("rule", error))?;
+    find_or_insert(
+        tx,
+        "SELECT num FROM rules WHERE source = ?1 AND body = ?2",
+        "INSERT INTO rules (source, body) VALUES (?1, ?2)",
+        (source, &body),
+    )
+}
+
+/// The number of a set of labels.
+pub(crate) fn labels(tx: &Transaction<'_>, labels: &BTreeMap<String, String>) -> Result<Interned> {
+    let body = serde_json::to_string(labels).map_err(|error| Error::corrupt("labels", error))?;
+    find_or_insert(tx, "SELECT num FROM labels WHERE body = ?1", "INSERT INTO labels (body) VALUES (?1)", (&body,))
+}
+
+/// The number of a class.
+pub(crate) fn class(tx: &Transaction<'_>, class: Class) -> Result<Interned> {
+    find_or_insert(
+        tx,
+        "SELECT num FROM classes WHERE source = ?1 AND labels = ?2 AND rule = ?3 AND section = ?4",
+        "INSERT INTO classes (source, labels, rule, section) VALUES (?1, ?2, ?3, ?4)",
+        (class.source, class.labels, class.rule, class.section.unwrap_or(0)),
+    )
+}
+
+/// Every rule, with the source whose containers it may name.
+pub(super) fn rules(db: &rusqlite::Connection, mut each: impl FnMut(RuleNo, SourceNo, Rule)) -> Result<()> {
+    let mut statement = db.prepare("SELECT num, source, body FROM rules")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let body: String = row.get(2)?;
+        let rule = serde_json::from_str(&body).map_err(|error| Error::corrupt("rule", error))?;
+        each(row.get(0)?, row.get(1)?, rule);
+    }
+    Ok(())
+}
+
+/// Every set of labels.
+pub(super) fn all_labels(db: &rusqlite::Connection, mut each: impl FnMut(LabelsNo, BTreeMap<String, String>)) -> Result<()> {
+    let mut statement = db.prepare("SELECT num, body FROM labels")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let body: String = row.get(1)?;
+        each(row.get(0)?, serde_json::from_str(&body).map_err(|error| Error::corrupt("labels", error))?);
+    }
+    Ok(())
+}
+
+/// Every class.
+pub(super) fn classes(db: &rusqlite::Connection, mut each: impl FnMut(ClassNo, Class)) -> Result<()> {
+    let mut statement = db.prepare("SELECT num, source, labels, rule, section FROM classes")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let section: RuleNo = row.get(4)?;
+        let section = (section != 0).then_some(section);
+        each(row.get(0)?, Class { source: row.get(1)?, labels: row.get(2)?, rule: row.get(3)?, section });
+    }
+    Ok(())
+}
+
+pub(super) fn find_or_insert<P: Params + Clone>(tx: &Transaction<'_>, find: &str, insert: &str, key: P) -> Result<Interned> {
+    let found = tx.prepare_cached(find)?.query_row(key.clone(), |row| row.get(0)).optional()?;
+    if let Some(number) = found {
+        return Ok(Interned { number, fresh: false });
+    }
+    let number = tx.prepare_cached(insert)?.insert(key)?;
+    let number = u32::try_from(number).map_err(|_| Error::corrupt("catalog", "more than 2^32 rows"))?;
+    Ok(Interned { number, fresh: true })
+}

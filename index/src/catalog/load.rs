@@ -1,0 +1,59 @@
+//! Reads the whole catalog into the tables that live in memory, once, at open.
+
+use rusqlite::Connection;
+
+use super::{directory, intern, sources};
+use crate::access::{Access, ClassNo};
+use crate::error::Result;
+
+/// What memory keeps of a chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChunkRow {
+    pub(crate) num: u32,
+    pub(crate) ordinal: u32,
+    pub(crate) class: ClassNo,
+    pub(crate) tokens: u32,
+    pub(crate) vector: i64,
+    /// Milliseconds; `None` where the source gave none.
+    pub(crate) modified_at: Option<i64>,
+    pub(crate) ingested_at: i64,
+    pub(crate) source: u32,
+}
+
+/// The access tables.
+pub(crate) fn access(db: &Connection) -> Result<Access> {
+    let mut access = Access::default();
+    for (number, source) in sources::all(db)? {
+        access.add_source(number, &source.id);
+    }
+    intern::rules(db, |number, source, rule| access.add_rule(number, source, &rule))?;
+    intern::all_labels(db, |number, labels| access.add_labels(number, &labels))?;
+    intern::classes(db, |number, class| access.add_class(number, class))?;
+    directory::containers(db, |source, id, rule| access.set_container(source, id, Some(rule)))?;
+    directory::memberships(db, |group, member| access.add_member(group, member))?;
+    Ok(access)
+}
+
+/// Calls `each` with every chunk and its document's id, in the order of their numbers.
+pub(crate) fn chunks(db: &Connection, mut each: impl FnMut(ChunkRow, &str)) -> Result<()> {
+    let mut statement = db.prepare(
+        "SELECT c.num, c.ordinal, coalesce(s.class, d.class), c.tokens, c.vector, d.modified_at, d.ingested_at, \
+         d.source, d.id FROM chunks c JOIN documents d ON d.num = c.doc \
+         LEFT JOIN sections s ON s.doc = c.doc AND s.version = c.version AND s.ordinal = c.section ORDER BY c.num",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let chunk = ChunkRow {
+            num: row.get(0)?,
+            ordinal: row.get(1)?,
+            class: row.get(2)?,
+            tokens: row.get(3)?,
+            vector: row.get(4)?,
+            modified_at: row.get(5)?,
+            ingested_at: row.get(6)?,
+            source: row.get(7)?,
+        };
+        each(chunk, row.get_ref(8)?.as_str().unwrap_or_default());
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! The catalog: a SQLite database that holds everything acknowledged. The indexes are derived from it.
+//!
+//! A write is acknowledged when its transaction is committed with `synchronous=FULL` in WAL mode. One connection writes;
+//! readers take connections from a small pool.
+
+pub(crate) mod directory;
+pub(crate) mod documents;
+pub(crate) mod intern;
+pub(crate) mod jobs;
+pub(crate) mod keys;
+pub(crate) mod load;
+pub(crate) mod sources;
+
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, Transaction};
+
+use crate::error::{Error, Result};
+
+pub(crate) use documents::{ChunkRecord, DocumentRecord, SectionRecord, VersionRecord};
+
+pub use jobs::{Failure, Job, JobState};
+pub use keys::{KeyRecord, NewKey, Scope};
+
+pub use sources::SourceRecord;
+
+/// The catalog format that this release writes.
+pub(crate) const FORMAT: u32 = 1;
+const MAX_IDLE_READERS: usize = 16;
+const BUSY_TIMEOUT_MS: u32 = 10_000;
+
+/// The open catalog of one data directory.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Catalog {
+    /// Opens the catalog at `path`, creating it when it does not exist and `create` is set.
+    pub(crate) fn open(path: &Path, create: bool) -> Result<Catalog> {
+        let catalog = Catalog { path: path.to_owned(), idle: Mutex::default() };
+        if !path.exists() {
+            if !create {
+                return Err(Error::invalid("data", format!("{} holds no Sightline data", path.display())));
+            }
+            let mut connection = catalog.connect()?;
+            let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            // Another process may have been faster.
+            if tx.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? == 0 {
+                tx.execute_batch(include_str!("schema.sql"))?;
+                set_meta(&tx, "format", &FORMAT)?;
+                set_meta(&tx, "seq", &0)?;
+                set_meta(&tx, "epoch", &0)?;
+                let mut secret = [0u8; 32];
+                getrandom::fill(&mut secret).map_err(|error| Error::corrupt("random source", error))?;
+                set_meta(&tx, "secret", &secret.as_slice())?;
+            }
+            tx.commit()?;
+        }
+        let found: Option<u32> = catalog.read(|db| meta(db, "format"))?;
+        match found {
+            Some(FORMAT) => Ok(catalog),
+            Some(found) if found > FORMAT => Err(Error::NewerFormat { found, supported: FORMAT }),
+            _ => Err(Error::corrupt(path.display().to_string(), "it is not a Sightline catalog")),
+        }
+    }
+
+    /// A connection of its own, for the writer.
+    pub(crate) fn connect(&self) -> Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(std::time::Duration::from_millis(u64::from(BUSY_TIMEOUT_MS)))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "cache_size", -65_536)?;
+        connection.set_prepared_statement_cache_capacity(128);
+        Ok(connection)
+    }
+
+    /// Runs `f` in one read transaction, so that everything it reads is of one moment.
+    pub(crate) fn read<T>(&self, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = self.idle.lock().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        let result = {
+            let tx = connection.transaction()?;
+            f(&tx)
+        };
+        let mut idle = self.idle.lock();
+        if idle.len() < MAX_IDLE_READERS {
+            idle.push(connection);
+        }
+        result
+    }
+}
+
+/// Reads one value of the `meta` table.
+pub(crate) fn meta<T: rusqlite::types::FromSql>(db: &Connection, key: &str) -> Result<Option<T>> {
+    Ok(db.prepare_cached("SELECT value FROM meta WHERE key = ?")?.query_row([key], |row| row.get(0)).optional()?)
+}
+
+/// Writes one value of the `meta` table.
+pub(crate) fn set_meta(tx: &Transaction<'_>, key: &str, value: &dyn ToSql) -> Result<()> {
+    tx.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?.execute((key, value))?;
+    Ok(())
+}

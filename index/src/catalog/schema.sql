@@ -1,0 +1,151 @@
+-- The catalog, format 1. Times are milliseconds since the Unix epoch. Numbers are never reused.
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sources (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    config TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    synced_at INTEGER
+) STRICT;
+
+-- Canonical ACLs. Documents with the same one share a row; `source` is 0 where no parent is named.
+CREATE TABLE rules (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    source INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    UNIQUE (source, body)
+) STRICT;
+
+CREATE TABLE labels (num INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL UNIQUE) STRICT;
+
+-- What documents with the same effective guards share; `section` is 0 outside sections.
+CREATE TABLE classes (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    source INTEGER NOT NULL,
+    labels INTEGER NOT NULL,
+    rule INTEGER NOT NULL,
+    section INTEGER NOT NULL,
+    UNIQUE (source, labels, rule, section)
+) STRICT;
+
+CREATE TABLE containers (
+    source INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    rule INTEGER NOT NULL,
+    PRIMARY KEY (source, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE members (
+    grp TEXT NOT NULL,
+    member TEXT NOT NULL,
+    PRIMARY KEY (grp, member)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE groups (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+CREATE TABLE documents (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    source INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    title TEXT,
+    uri TEXT,
+    mime TEXT NOT NULL,
+    labels INTEGER NOT NULL,
+    rule INTEGER NOT NULL,
+    class INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    source_version TEXT,
+    modified_at INTEGER,
+    ingested_at INTEGER NOT NULL,
+    acl_read_at INTEGER NOT NULL,
+    verified_at INTEGER NOT NULL,
+    deleted_at INTEGER,
+    UNIQUE (source, id)
+) STRICT;
+
+-- The content of a document at one time; never edited.
+CREATE TABLE versions (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    doc INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    title TEXT,
+    text_hash BLOB NOT NULL,
+    source_version TEXT,
+    modified_at INTEGER,
+    ingested_at INTEGER NOT NULL,
+    text TEXT NOT NULL, -- last, so that the other columns are read without it
+    UNIQUE (doc, version)
+) STRICT;
+
+CREATE TABLE sections (
+    doc INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    end INTEGER NOT NULL,
+    rule INTEGER NOT NULL,
+    class INTEGER NOT NULL,
+    PRIMARY KEY (doc, version, ordinal)
+) STRICT, WITHOUT ROWID;
+
+-- Passages of current versions only: what search runs over.
+CREATE TABLE chunks (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    doc INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    end INTEGER NOT NULL,
+    section INTEGER,
+    headings TEXT NOT NULL,
+    page INTEGER,
+    part TEXT,
+    tokens INTEGER NOT NULL,
+    vector INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+) STRICT;
+CREATE INDEX chunks_by_doc ON chunks (doc);
+CREATE INDEX chunks_by_seq ON chunks (seq);
+
+-- Vectors by the hash of model and text, so that nothing is embedded twice.
+CREATE TABLE vectors (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    hash BLOB NOT NULL UNIQUE,
+    data BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    sources TEXT,
+    labels TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE jobs (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    source INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    summary TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE failures (
+    job INTEGER NOT NULL,
+    item TEXT NOT NULL,
+    code TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (job, item)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,343 @@
+//! The engine: one data directory, opened by one writer, searched by anyone.
+//!
+//! [`Engine::write`] is the only way in and answers when the batch is durable and searchable. Everything that reads takes
+//! one view of one moment.
+
+mod input;
+mod open;
+mod read;
+mod state;
+mod transaction;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use rusqlite::{Connection, TransactionBehavior};
+
+pub use input::*;
+pub use open::{Model, Options};
+pub(crate) use read::Reading;
+pub use read::{DocumentHead, DocumentText, SectionText, Stats};
+pub(crate) use state::{State, View};
+pub use transaction::{Outcome, Receipt};
+
+use crate::access::{Caller, DEAD, Permit};
+use crate::catalog::{Catalog, Failure, Job, JobState, KeyRecord, NewKey, SourceRecord, jobs, keys, meta, sources};
+use crate::citation::Sealer;
+use crate::error::{Error, Result};
+use crate::keyword::{KeywordIndex, indexed_terms};
+use crate::timestamp::Timestamp;
+use crate::vector::VectorStore;
+use state::Effect;
+use transaction::Writing;
+
+/// Rows are made durable at least this often, in written chunks; what comes after is replayed at open.
+const CHECKPOINT_CHUNKS: u64 = 8_192;
+
+/// An open data directory.
+pub struct Engine {
+    dir: PathBuf,
+    model: Option<Model>,
+    pub(crate) catalog: Catalog,
+    pub(crate) sealer: Sealer,
+    pub(crate) state: RwLock<State>,
+    /// `None` when opened for reading only.
+    writer: Option<Mutex<Writer>>,
+    /// Held while the directory is open for writing.
+    _lock: Option<File>,
+}
+
+struct Writer {
+    connection: Connection,
+    keyword: KeywordIndex,
+    vectors: Option<VectorStore>,
+    unsynced: u64,
+    poisoned: Option<String>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("dir", &self.dir).field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Applies writes in order, durable and visible together, and answers each.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] before anything is written; any other error leaves the catalog as it was, except
+    /// [`Error::Poisoned`], after which writes are refused until the directory is opened again.
+    pub fn write(&self, writes: Vec<Write>, now: Timestamp) -> Result<Vec<Receipt>> {
+        let writes = writes.into_iter().map(|write| self.prepare(write)).collect::<Result<Vec<_>>>()?;
+        let mut writer = self.writer()?;
+        let (receipts, effects) = {
+            let mut writing = self.begin(&mut writer.connection, now)?;
+            let receipts = writes.into_iter().map(|(write, terms)| writing.apply(write, terms)).collect::<Result<Vec<_>>>()?;
+            (receipts, writing.commit()?)
+        };
+        if let Some(last) = receipts.last() {
+            self.publish(&mut writer, effects, last.seq, last.epoch).map_err(|error| {
+                writer.poisoned = Some(error.to_string());
+                Error::Poisoned { reason: error.to_string() }
+            })?;
+        }
+        Ok(receipts)
+    }
+
+    fn begin<'a>(&self, connection: &'a mut Connection, now: Timestamp) -> Result<Writing<'a>> {
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let seq = meta::<i64>(&tx, "seq")?.unwrap_or_default().cast_unsigned();
+        let epoch = meta::<i64>(&tx, "epoch")?.unwrap_or_default().cast_unsigned();
+        Ok(Writing { tx, seq, epoch, now, effects: Vec::new() })
+    }
+
+    fn writer(&self) -> Result<parking_lot::MutexGuard<'_, Writer>> {
+        let writer = self.writer.as_ref().ok_or_else(|| Error::invalid("data", "it is open for reading only"))?.lock();
+        match &writer.poisoned {
+            Some(reason) => Err(Error::Poisoned { reason: reason.clone() }),
+            None => Ok(writer),
+        }
+    }
+
+    /// Checks a write and does what needs no lock.
+    fn prepare(&self, write: Write) -> Result<(Write, Vec<transaction::ChunkTerms>)> {
+        let mut terms = Vec::new();
+        match &write {
+            Write::Put(document) => {
+                document.check(self.model.as_ref().map_or(0, |model| model.dimensions))?;
+                for chunk in &document.chunks {
+                    let text = document.text.get(chunk.start..chunk.end).unwrap_or_default();
+                    terms.push(indexed_terms(document.title.as_deref(), &chunk.headings, text));
+                }
+            }
+            Write::Delete { source, id } | Write::SetAcl { source, id, .. } | Write::SetContainer { source, id, .. } => {
+                check_source_id(source)?;
+                check_document_id(id)?;
+            }
+            Write::SetGroup { group, members } | Write::ChangeGroup { group, add: members, .. } => {
+                if !group.is_group() {
+                    return Err(Error::invalid("group", format!("`{group}` is not a group:ID principal")));
+                }
+                if members.len() > MAX_GROUP_MEMBERS {
+                    return Err(Error::invalid("members", format!("at most {MAX_GROUP_MEMBERS} direct members are allowed")));
+                }
+                if let Some(wrong) = members.iter().find(|member| !member.is_user() && !member.is_group()) {
+                    return Err(Error::invalid("members", format!("`{wrong}` is not a user or a group")));
+                }
+            }
+            Write::DeleteContainer { .. } | Write::DeleteGroup { .. } | Write::Verify { .. } => {}
+        }
+        Ok((write, terms))
+    }
+
+    /// Brings the indexes and the memory to what was committed, then lets searches see it.
+    fn publish(&self, writer: &mut Writer, effects: Vec<Effect>, seq: u64, epoch: u64) -> Result<()> {
+        let mut indexed = false;
+        for effect in &effects {
+            match effect {
+                Effect::Chunk(row) => {
+                    writer.keyword.add(row.chunk, &row.terms)?;
+                    if let (Some(store), Some(values)) = (&mut writer.vectors, &row.vector) {
+                        store.put(row.chunk, values)?;
+                    }
+                    indexed = true;
+                    writer.unsynced += 1;
+                }
+                Effect::Reclass { chunk, class: DEAD, .. } => writer.keyword.remove(*chunk)?,
+                _ => {}
+            }
+        }
+        if indexed {
+            writer.keyword.commit(seq)?;
+        }
+        let mut view = View::clone(&self.state.read().view);
+        view.epoch = epoch;
+        view.seq = seq;
+        if indexed {
+            view.keyword = writer.keyword.snapshot()?;
+            view.vectors = writer.vectors.as_ref().map(VectorStore::snapshot).unwrap_or_default();
+        }
+        {
+            let mut state = self.state.write();
+            let state = &mut *state;
+            let alters = effects.iter().any(Effect::alters_permits);
+            for effect in effects {
+                effect.apply(&mut state.access, &mut view);
+            }
+            if alters {
+                state.permits.clear();
+            }
+            state.view = Arc::new(view);
+        }
+        if writer.unsynced >= CHECKPOINT_CHUNKS {
+            writer.checkpoint(seq)?;
+        }
+        Ok(())
+    }
+
+    /// What a caller may see now, and the view of the same moment.
+    pub(crate) fn permit(&self, caller: &Caller, now: Timestamp) -> (Arc<Permit>, Arc<View>) {
+        let mut state = self.state.write();
+        let state = &mut *state;
+        (state.permits.permit(&state.access, caller, now), state.view.clone())
+    }
+
+    /// The epoch that a search which starts now obeys.
+    pub fn epoch(&self) -> u64 {
+        self.state.read().view.epoch
+    }
+
+    /// The model whose vectors the directory holds.
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
+    }
+
+    /// Runs `f` in a transaction that touches neither documents nor access.
+    fn record<T>(&self, now: Timestamp, f: impl FnOnce(&mut Writing<'_>) -> Result<T>) -> Result<T> {
+        let mut writer = self.writer()?;
+        let (value, effects, seq, epoch) = {
+            let mut writing = self.begin(&mut writer.connection, now)?;
+            let value = f(&mut writing)?;
+            let (seq, epoch) = (writing.seq, writing.epoch);
+            (value, writing.commit()?, seq, epoch)
+        };
+        self.publish(&mut writer, effects, seq, epoch)?;
+        Ok(value)
+    }
+
+    /// Records how a source is connected, making it when it is new.
+    pub fn describe_source(&self, id: &str, kind: &str, owner: &str, config: &serde_json::Value, now: Timestamp) -> Result<()> {
+        check_source_id(id)?;
+        self.record(now, |writing| {
+            let number = writing.source(id)?;
+            sources::describe(&writing.tx, number, kind, owner, &config.to_string())
+        })
+    }
+
+    /// Every source.
+    pub fn sources(&self) -> Result<Vec<SourceRecord>> {
+        self.catalog.read(|db| Ok(sources::all(db)?.into_iter().map(|(_, source)| source).collect()))
+    }
+
+    /// Begins a job over a source.
+    pub fn begin_job(&self, source: &str, now: Timestamp) -> Result<i64> {
+        self.record(now, |writing| {
+            let source = writing.source(source)?;
+            jobs::begin(&writing.tx, source, now)
+        })
+    }
+
+    /// Records items that a job could not ingest.
+    pub fn fail_items(&self, job: i64, failures: &[Failure], now: Timestamp) -> Result<()> {
+        self.record(now, |writing| failures.iter().try_for_each(|failure| jobs::fail(&writing.tx, job, failure)))
+    }
+
+    /// Ends a job; a job that is done went through the whole source.
+    pub fn end_job(&self, job: i64, source: &str, state: JobState, summary: &serde_json::Value, now: Timestamp) -> Result<()> {
+        self.record(now, |writing| {
+            if state == JobState::Done {
+                let source = writing.source(source)?;
+                sources::synced(&writing.tx, source, now)?;
+            }
+            jobs::end(&writing.tx, job, state, summary, now)
+        })
+    }
+
+    /// The newest jobs, newest first.
+    pub fn jobs(&self, limit: u32) -> Result<Vec<Job>> {
+        self.catalog.read(|db| jobs::list(db, limit))
+    }
+
+    /// What failed in a job.
+    pub fn failures(&self, job: i64) -> Result<Vec<Failure>> {
+        self.catalog.read(|db| jobs::failures(db, job))
+    }
+
+    /// The key with this secret, when it works at `now`.
+    pub fn key(&self, secret: &str, now: Timestamp) -> Result<Option<KeyRecord>> {
+        let hash = *blake3::hash(secret.as_bytes()).as_bytes();
+        Ok(self.catalog.read(|db| keys::by_hash(db, &hash))?.filter(|key| key.holds_at(now)))
+    }
+
+    /// Makes what was written so far durable in the derived indexes, so that the next open replays nothing.
+    pub fn checkpoint(&self) -> Result<()> {
+        let seq = self.state.read().view.seq;
+        self.writer()?.checkpoint(seq)
+    }
+}
+
+impl Writer {
+    fn checkpoint(&mut self, seq: u64) -> Result<()> {
+        if self.keyword.applied() < seq {
+            self.keyword.commit(seq)?;
+        }
+        if let Some(vectors) = &mut self.vectors
+            && vectors.applied() < seq
+        {
+            vectors.checkpoint(seq)?;
+        }
+        self.unsynced = 0;
+        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.writer.is_some()
+            && let Err(error) = self.checkpoint()
+        {
+            tracing::warn!(%error, "the indexes were not checkpointed; the next open replays the rest");
+        }
+    }
+}
+
+/// API keys can be managed beside a running server: they live in the catalog alone, and every request reads them anew.
+#[derive(Debug)]
+pub struct KeyRing {
+    catalog: Catalog,
+}
+
+impl KeyRing {
+    /// Opens the keys of a data directory, making the directory when it does not exist.
+    pub fn open(dir: &std::path::Path) -> Result<KeyRing> {
+        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        Ok(KeyRing { catalog: Catalog::open(&dir.join(open::CATALOG), true)? })
+    }
+
+    /// Makes a key and returns its secret, which is kept nowhere.
+    pub fn create(&self, key: &NewKey, now: Timestamp) -> Result<(KeyRecord, String)> {
+        use base64::Engine as _;
+        let mut bytes = [0u8; 38];
+        getrandom::fill(&mut bytes).map_err(|error| Error::corrupt("random source", error))?;
+        let (id, secret) = bytes.split_at(6);
+        let encode = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+        let id = encode(id);
+        let secret = format!("sl_{id}_{}", encode(secret));
+        let hash = *blake3::hash(secret.as_bytes()).as_bytes();
+        let mut connection = self.catalog.connect()?;
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        keys::insert(&tx, &id, &hash, key, now)?;
+        tx.commit()?;
+        let made = self.catalog.read(|db| keys::by_hash(db, &hash))?.ok_or(Error::NotFound)?;
+        Ok((made, secret))
+    }
+
+    /// Every key, oldest first.
+    pub fn list(&self) -> Result<Vec<KeyRecord>> {
+        self.catalog.read(keys::all)
+    }
+
+    /// Revokes a key; requests that start afterwards are refused.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such key, or it was revoked before.
+    pub fn revoke(&self, id: &str, now: Timestamp) -> Result<()> {
+        let mut connection = self.catalog.connect()?;
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let revoked = keys::revoke(&tx, id, now)?;
+        tx.commit()?;
+        if revoked { Ok(()) } else { Err(Error::NotFound) }
+    }
+}

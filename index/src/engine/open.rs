@@ -1,0 +1,181 @@
+//! Opening a data directory: the lock, the catalog, the tables in memory, and the replay of what the indexes lack.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use rusqlite::{Connection, TransactionBehavior};
+use serde::{Deserialize, Serialize};
+
+use super::state::{Facts, State, View};
+use super::{Engine, Writer};
+use crate::access::{DEAD, PermitCache};
+use crate::catalog::{Catalog, ChunkRecord, VersionRecord, documents, load, meta, set_meta, sources};
+use crate::citation::Sealer;
+use crate::error::{Error, Result};
+use crate::keyword::{KeywordIndex, indexed_terms};
+use crate::rows::Rows;
+use crate::timestamp::Timestamp;
+use crate::vector::VectorStore;
+
+pub(super) const CATALOG: &str = "catalog.sqlite";
+const KEYWORD: &str = "keyword";
+const VECTORS: &str = "vectors";
+const LOCK: &str = "lock";
+
+/// The model that makes the vectors of a data directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// Its name, with whatever changes its vectors (such as the quantization).
+    pub name: String,
+    /// The number of values in a vector.
+    pub dimensions: usize,
+}
+
+/// How to open a data directory.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The model at hand. The first one is recorded; another one is refused from then on.
+    pub model: Option<Model>,
+    /// Opens beside the process that writes, for reading what is durable at this moment.
+    pub read_only: bool,
+}
+
+impl Engine {
+    /// Opens the data directory, making it when it does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process writes to it, [`Error::NewerFormat`], [`Error::ModelMismatch`].
+    pub fn open(dir: &Path, options: &Options) -> Result<Engine> {
+        let write = !options.read_only;
+        if write {
+            std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        }
+        let lock = if write { Some(lock(dir)?) } else { None };
+        let catalog = Catalog::open(&dir.join(CATALOG), write)?;
+        let mut connection = catalog.connect()?;
+        let model = settle_model(&mut connection, options.model.clone(), write)?;
+        let (secret, name) = catalog.read(|db| {
+            let secret: Vec<u8> = meta(db, "secret")?.ok_or_else(|| Error::corrupt("catalog", "it has no secret"))?;
+            let secret = <[u8; 32]>::try_from(secret).map_err(|_| Error::corrupt("catalog", "its secret is not 32 bytes"))?;
+            Ok((secret, blake3::derive_key("sightline catalog name", &secret)))
+        })?;
+        let name = blake3::Hash::from(name).to_hex()[..16].to_owned();
+        let seq = catalog.read(|db| Ok(meta::<i64>(db, "seq")?.unwrap_or_default().cast_unsigned()))?;
+        let mut keyword = KeywordIndex::open(&dir.join(KEYWORD), &name, seq, write)?;
+        let mut vectors =
+            model.as_ref().map(|model| VectorStore::open(&dir.join(VECTORS), &name, model.dimensions, seq, write)).transpose()?;
+        let (access, mut view) = catalog.read(|db| {
+            let access = load::access(db)?;
+            Ok((access, load_view(db, &keyword, vectors.as_ref())?))
+        })?;
+        if write {
+            replay(&catalog, &view, &mut keyword, vectors.as_mut())?;
+            view.keyword = keyword.snapshot()?;
+            view.vectors = vectors.as_ref().map(VectorStore::snapshot).unwrap_or_default();
+        }
+        Ok(Engine {
+            dir: dir.to_owned(),
+            model,
+            catalog,
+            sealer: Sealer::new(&secret),
+            state: RwLock::new(State { access, permits: PermitCache::default(), view: Arc::new(view) }),
+            writer: write.then(|| Mutex::new(Writer { connection, keyword, vectors, unsynced: 0, poisoned: None })),
+            _lock: lock,
+        })
+    }
+}
+
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join(LOCK);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(Error::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { path: dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(Error::io(&path)(error)),
+    }
+}
+
+fn settle_model(connection: &mut Connection, offered: Option<Model>, write: bool) -> Result<Option<Model>> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    let stored: Option<String> = meta(&tx, "model")?;
+    let stored: Option<Model> =
+        stored.map(|stored| serde_json::from_str(&stored)).transpose().map_err(|error| Error::corrupt("model record", error))?;
+    match (stored, offered) {
+        (Some(stored), Some(offered)) if stored != offered => {
+            Err(Error::ModelMismatch { stored: stored.name, offered: offered.name })
+        }
+        (Some(stored), _) => Ok(Some(stored)),
+        (None, Some(offered)) if write => {
+            let record = serde_json::to_string(&offered).map_err(|error| Error::corrupt("model record", error))?;
+            set_meta(&tx, "model", &record)?;
+            tx.commit()?;
+            Ok(Some(offered))
+        }
+        (None, _) => Ok(None),
+    }
+}
+
+fn load_view(db: &Connection, keyword: &KeywordIndex, vectors: Option<&VectorStore>) -> Result<View> {
+    let mut view = View {
+        epoch: meta::<i64>(db, "epoch")?.unwrap_or_default().cast_unsigned(),
+        seq: meta::<i64>(db, "seq")?.unwrap_or_default().cast_unsigned(),
+        classes: Rows::default(),
+        facts: Rows::default(),
+        counts: Rows::default(),
+        end: 0,
+        keyword: keyword.snapshot()?,
+        vectors: vectors.map(VectorStore::snapshot).unwrap_or_default(),
+    };
+    let names: HashMap<u32, String> = sources::all(db)?.into_iter().map(|(number, source)| (number, source.id)).collect();
+    load::chunks(db, |chunk, document| {
+        let source = names.get(&chunk.source).map_or("", String::as_str);
+        let at = Timestamp(chunk.modified_at.unwrap_or(chunk.ingested_at));
+        *view.facts.get_mut(chunk.num) = Facts::new(source, document, chunk.ordinal, at, chunk.vector != 0);
+        view.set_class(chunk.num, chunk.class, chunk.tokens);
+    })?;
+    Ok(view)
+}
+
+/// Brings the indexes from the sequence they reflect to that of the catalog.
+fn replay(catalog: &Catalog, view: &View, keyword: &mut KeywordIndex, mut vectors: Option<&mut VectorStore>) -> Result<()> {
+    let from = vectors.as_ref().map_or(u64::MAX, |vectors| vectors.applied()).min(keyword.applied());
+    if from == view.seq {
+        return Ok(());
+    }
+    tracing::info!(from, to = view.seq, "replaying writes that the indexes lack");
+    for chunk in keyword.chunks()? {
+        if view.classes.get(chunk) == DEAD {
+            keyword.remove(chunk)?;
+        }
+    }
+    catalog.read(|db| {
+        let mut last: Option<(i64, VersionRecord)> = None;
+        ChunkRecord::since(db, from, |chunk| {
+            if chunk.seq > keyword.applied() {
+                if last.as_ref().is_none_or(|(doc, _)| *doc != chunk.doc) {
+                    let version = VersionRecord::get(db, chunk.doc, chunk.version)?;
+                    last = Some((chunk.doc, version.ok_or_else(|| Error::corrupt("chunk", "its version is missing"))?));
+                }
+                let (_, version) = last.as_ref().expect("INVARIANT: it was just set");
+                let text = version.text.get(chunk.start..chunk.end).unwrap_or_default();
+                keyword.add(chunk.num, &indexed_terms(version.title.as_deref(), &chunk.headings, text).0)?;
+            }
+            if let Some(store) = vectors.as_deref_mut()
+                && chunk.vector != 0
+                && chunk.seq > store.applied()
+            {
+                let values = documents::vector(db, chunk.vector)?.ok_or_else(|| Error::corrupt("vector", chunk.vector))?;
+                store.put(chunk.num, &values)?;
+            }
+            Ok(())
+        })
+    })?;
+    keyword.commit(view.seq)?;
+    match vectors {
+        Some(vectors) => vectors.checkpoint(view.seq),
+        None => Ok(()),
+    }
+}

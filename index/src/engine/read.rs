@@ -1,0 +1,324 @@
+//! Reading documents and opening citations, as one caller may.
+//!
+//! A caller's text of a document is its text without the sections that they may not read; spans, hashes and lengths are
+//! of that text, so that nothing hidden shows in them. What is absent and what is forbidden is [`Error::NotFound`].
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::{Engine, check_document_id};
+use crate::access::{Caller, Permit};
+use crate::catalog::{ChunkRecord, DocumentRecord, SectionRecord, VersionRecord, directory, documents, meta, sources};
+use crate::citation::{Citation, Freshness, Location, Passage, Span};
+use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
+
+/// What a connector needs to know of a document that is already here.
+#[derive(Clone, Debug)]
+pub struct DocumentHead {
+    /// The document's id.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// The source's own version or etag.
+    pub source_version: Option<String>,
+}
+
+/// A document as a caller may read it.
+#[derive(Clone, Debug, Serialize)]
+pub struct DocumentText {
+    /// The source's id.
+    pub source: String,
+    /// The document's id.
+    pub id: String,
+    /// Its title.
+    pub title: Option<String>,
+    /// The extracted text that the caller may read.
+    pub text: String,
+    /// The sections in it, by their spans in `text`.
+    pub sections: Vec<SectionText>,
+    /// The media type of the original.
+    pub mime: String,
+    /// Where a person opens it.
+    pub uri: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The version, counted here.
+    pub version: u32,
+    /// The source's own version or etag.
+    pub source_version: Option<String>,
+    /// blake3 of `text`, in hex.
+    pub document_hash: String,
+    /// When the source says it was modified.
+    pub modified_at: Option<Timestamp>,
+    /// When this version came in.
+    pub ingested_at: Timestamp,
+    /// When the source was last seen to have it so.
+    pub verified_at: Timestamp,
+    /// Whether this is the newest version.
+    pub freshness: Freshness,
+}
+
+/// A section that the caller may read.
+#[derive(Clone, Debug, Serialize)]
+pub struct SectionText {
+    /// Its name.
+    pub name: String,
+    /// Its bytes in the document's text.
+    pub span: Span,
+}
+
+/// Counts for operators.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stats {
+    /// Documents that were not deleted.
+    pub documents: u64,
+    /// Of these, how many are withheld because of their own ACL, by state.
+    pub withheld: BTreeMap<String, u64>,
+    /// Live chunks.
+    pub chunks: u64,
+    /// Distinct vectors.
+    pub vectors: u64,
+    /// Bytes of extracted text, of all retained versions.
+    pub text_bytes: u64,
+    /// ACL classes.
+    pub classes: u64,
+    /// Groups in the directory.
+    pub groups: u64,
+    /// Counts every write.
+    pub seq: u64,
+    /// Counts every change that can alter visibility.
+    pub epoch: u64,
+}
+
+/// A version of a document as one caller may read it.
+pub(crate) struct Reading {
+    pub(crate) document: DocumentRecord,
+    pub(crate) version: VersionRecord,
+    visible: Vec<SectionRecord>,
+    hidden: Vec<SectionRecord>,
+    source: String,
+}
+
+impl Reading {
+    /// Reads a version of a document that the permit admits.
+    pub(crate) fn open(db: &Connection, permit: &Permit, document: DocumentRecord, version: u32) -> Result<Option<Reading>> {
+        if !permit.admits(document.class) {
+            return Ok(None);
+        }
+        let Some(version) = VersionRecord::get(db, document.num, version)? else { return Ok(None) };
+        let sections = SectionRecord::of(db, document.num, Some(version.version))?;
+        let (visible, hidden) = sections.into_iter().partition(|section| permit.admits(section.class));
+        let source = sources::id(db, document.source)?.ok_or_else(|| Error::corrupt("document", "its source is missing"))?;
+        Ok(Some(Reading { document, version, visible, hidden, source }))
+    }
+
+    /// The text without hidden sections.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        if self.hidden.is_empty() {
+            return Cow::Borrowed(&self.version.text);
+        }
+        let mut text = String::with_capacity(self.version.text.len());
+        let mut from = 0;
+        for section in &self.hidden {
+            text.push_str(self.version.text.get(from..section.start).unwrap_or_default());
+            from = section.end;
+        }
+        text.push_str(self.version.text.get(from..).unwrap_or_default());
+        Cow::Owned(text)
+    }
+
+    fn hash(&self) -> String {
+        match self.hidden.is_empty() {
+            true => blake3::Hash::from(self.version.text_hash).to_string(),
+            false => blake3::hash(self.text().as_bytes()).to_string(),
+        }
+    }
+
+    /// The span in the caller's text; `None` where it touches a hidden section.
+    fn span(&self, start: usize, end: usize) -> Option<Span> {
+        if self.hidden.iter().any(|section| start < section.end && section.start < end) {
+            return None;
+        }
+        let before: usize =
+            self.hidden.iter().filter(|section| section.end <= start).map(|section| section.end - section.start).sum();
+        Some(Span { start: start - before, end: end - before })
+    }
+
+    fn freshness(&self) -> Freshness {
+        match self.document.deleted_at {
+            Some(_) => Freshness::Deleted,
+            None if self.version.version == self.document.version => Freshness::Current,
+            None => Freshness::Superseded,
+        }
+    }
+
+    /// The text and citation of a passage, by its bytes in the version's whole text.
+    pub(crate) fn cite(&self, engine: &Engine, start: usize, end: usize, chunk: Option<&ChunkRecord>) -> Option<(&str, Citation)> {
+        let text = self.version.text.get(start..end)?;
+        let section = self.visible.iter().find(|section| section.start <= start && end <= section.end);
+        let passage = Passage { doc: self.document.num, version: self.version.version, start: start as u64, end: end as u64 };
+        let citation = Citation {
+            token: engine.sealer.seal(passage),
+            source: self.source.clone(),
+            document: self.document.id.clone(),
+            title: self.version.title.clone(),
+            uri: self.document.uri.clone(),
+            version: self.version.version,
+            source_version: self.version.source_version.clone(),
+            span: self.span(start, end)?,
+            location: Location {
+                headings: chunk.map(|chunk| chunk.headings.clone()).unwrap_or_default(),
+                page: chunk.and_then(|chunk| chunk.page),
+                section: section.map(|section| section.name.clone()),
+                part: chunk.and_then(|chunk| chunk.part.clone()),
+            },
+            text_hash: blake3::hash(text.as_bytes()).to_string(),
+            document_hash: self.hash(),
+            modified_at: self.version.modified_at,
+            ingested_at: self.version.ingested_at,
+            verified_at: self.document.verified_at,
+            freshness: self.freshness(),
+        };
+        Some((text, citation))
+    }
+}
+
+impl Engine {
+    /// A document as the caller may read it, in its newest version or an older one.
+    pub fn document(&self, caller: &Caller, source: &str, id: &str, version: Option<u32>, now: Timestamp) -> Result<DocumentText> {
+        let (permit, _) = self.permit(caller, now);
+        self.catalog.read(|db| {
+            let number = sources::find(db, source)?.ok_or(Error::NotFound)?;
+            let document = DocumentRecord::by_id(db, number, id)?.filter(|document| document.deleted_at.is_none());
+            let document = document.ok_or(Error::NotFound)?;
+            let version = version.unwrap_or(document.version);
+            let reading = Reading::open(db, &permit, document, version)?.ok_or(Error::NotFound)?;
+            let labels = documents::labels(db, reading.document.labels)?;
+            let sections = reading.visible.iter().filter_map(|section| {
+                Some(SectionText { name: section.name.clone(), span: reading.span(section.start, section.end)? })
+            });
+            Ok(DocumentText {
+                sections: sections.collect(),
+                text: reading.text().into_owned(),
+                document_hash: reading.hash(),
+                freshness: reading.freshness(),
+                source: reading.source,
+                id: reading.document.id,
+                title: reading.version.title,
+                mime: reading.document.mime,
+                uri: reading.document.uri,
+                labels,
+                version: reading.version.version,
+                source_version: reading.version.source_version,
+                modified_at: reading.version.modified_at,
+                ingested_at: reading.version.ingested_at,
+                verified_at: reading.document.verified_at,
+            })
+        })
+    }
+
+    /// Opens a citation: the passage, and whether it is current, superseded or deleted. Of a deleted document the
+    /// passage is not shown.
+    pub fn citation(&self, caller: &Caller, token: &str, now: Timestamp) -> Result<(Option<String>, Citation)> {
+        let passage = self.sealer.open(token).ok_or(Error::NotFound)?;
+        let (permit, _) = self.permit(caller, now);
+        self.catalog.read(|db| {
+            let document = DocumentRecord::by_num(db, passage.doc)?.ok_or(Error::NotFound)?;
+            let reading = Reading::open(db, &permit, document, passage.version)?.ok_or(Error::NotFound)?;
+            let (start, end) = (passage.start as usize, passage.end as usize);
+            let chunk = match reading.freshness() {
+                Freshness::Current => {
+                    ChunkRecord::of(db, passage.doc)?.into_iter().find(|chunk| chunk.start <= start && start < chunk.end)
+                }
+                _ => None,
+            };
+            let (text, citation) = reading.cite(self, start, end, chunk.as_ref()).ok_or(Error::NotFound)?;
+            let text = (citation.freshness != Freshness::Deleted).then(|| text.to_owned());
+            Ok((text, citation))
+        })
+    }
+
+    /// What a connector needs to know of a document, by its id.
+    pub fn head(&self, source: &str, id: &str) -> Result<Option<DocumentHead>> {
+        check_document_id(id)?;
+        self.catalog.read(|db| {
+            let Some(source) = sources::find(db, source)? else { return Ok(None) };
+            let document = DocumentRecord::by_id(db, source, id)?.filter(|document| document.deleted_at.is_none());
+            Ok(document.map(DocumentHead::from))
+        })
+    }
+
+    /// Documents of a source by id, after `after`; at most `limit`.
+    pub fn heads(&self, source: &str, after: &str, limit: u32) -> Result<Vec<DocumentHead>> {
+        self.catalog.read(|db| {
+            let Some(source) = sources::find(db, source)? else { return Ok(Vec::new()) };
+            Ok(DocumentRecord::page(db, source, after, limit)?.into_iter().map(DocumentHead::from).collect())
+        })
+    }
+
+    /// The ids of a source's containers.
+    pub fn containers(&self, source: &str) -> Result<Vec<String>> {
+        self.catalog.read(|db| match sources::find(db, source)? {
+            Some(source) => directory::container_ids(db, source),
+            None => Ok(Vec::new()),
+        })
+    }
+
+    /// Every group of the directory.
+    pub fn groups(&self) -> Result<Vec<String>> {
+        self.catalog.read(directory::groups)
+    }
+
+    /// The direct members of a group.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such group.
+    pub fn group(&self, group: &str) -> Result<Vec<String>> {
+        self.catalog.read(|db| directory::members(db, group))?.ok_or(Error::NotFound)
+    }
+
+    /// Which of these vectors are kept, so that they need not be made again.
+    pub fn known_vectors(&self, keys: &[[u8; 32]]) -> Result<Vec<bool>> {
+        self.catalog.read(|db| keys.iter().map(|key| Ok(documents::find_vector(db, key)?.is_some())).collect())
+    }
+
+    /// Counts for operators.
+    pub fn stats(&self) -> Result<Stats> {
+        self.catalog.read(|db| {
+            let count = |sql: &str| -> Result<u64> { Ok(db.query_row(sql, [], |row| row.get::<_, i64>(0))?.cast_unsigned()) };
+            let mut withheld = BTreeMap::new();
+            let mut statement = db.prepare(
+                "SELECT json_extract(r.body, '$.state'), count(*) FROM documents d JOIN rules r ON r.num = d.rule \
+                 WHERE d.deleted_at IS NULL GROUP BY 1",
+            )?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let state: String = row.get(0)?;
+                if state != "known" {
+                    withheld.insert(state, row.get::<_, i64>(1)?.cast_unsigned());
+                }
+            }
+            Ok(Stats {
+                documents: count("SELECT count(*) FROM documents WHERE deleted_at IS NULL")?,
+                withheld,
+                chunks: count("SELECT count(*) FROM chunks")?,
+                vectors: count("SELECT count(*) FROM vectors")?,
+                text_bytes: count("SELECT coalesce(sum(length(CAST(text AS BLOB))), 0) FROM versions")?,
+                classes: count("SELECT count(*) FROM classes")?,
+                groups: count("SELECT count(*) FROM groups")?,
+                seq: meta::<i64>(db, "seq")?.unwrap_or_default().cast_unsigned(),
+                epoch: meta::<i64>(db, "epoch")?.unwrap_or_default().cast_unsigned(),
+            })
+        })
+    }
+}
+
+impl From<DocumentRecord> for DocumentHead {
+    fn from(document: DocumentRecord) -> DocumentHead {
+        DocumentHead { id: document.id, version: document.version, source_version: document.source_version }
+    }
+}

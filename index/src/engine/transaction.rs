@@ -1,0 +1,378 @@
+//! One transaction: applies writes to the catalog and collects what they change in memory.
+
+use std::sync::Arc;
+
+use rusqlite::Transaction;
+use serde_json::Value;
+
+use super::input::{NewDocument, NewSection, Write};
+use super::state::{Effect, Facts, NewRow};
+use crate::access::{AclState, Class, ClassNo, DEAD, LabelsNo, Principal, Rule, RuleNo, SourceNo};
+use crate::catalog::{self, ChunkRecord, DocumentRecord, SectionRecord, VersionRecord, directory, documents, intern, sources};
+use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
+
+/// What became of one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A document, container or group that was not there before.
+    Created,
+    /// It was there and is now as written.
+    Updated,
+    /// It was already so; only times may have changed.
+    Unchanged,
+    /// It was there and is gone.
+    Deleted,
+    /// It was not there.
+    Missing,
+}
+
+/// The answer to one write.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// Counts every write.
+    pub seq: u64,
+    /// Counts every change that can alter visibility.
+    pub epoch: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The document's version after the write; 0 where there is none.
+    pub version: u32,
+    /// What the ACL of the document or container was read as, and why where it withholds.
+    pub acl: Option<(AclState, String)>,
+}
+
+/// The terms of a chunk and their number, made before the transaction begins.
+pub(super) type ChunkTerms = (String, u32);
+
+/// A transaction under way.
+pub(super) struct Writing<'a> {
+    pub(super) tx: Transaction<'a>,
+    pub(super) seq: u64,
+    pub(super) epoch: u64,
+    pub(super) now: Timestamp,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Writing<'_> {
+    /// Applies one write. `terms` are those of a put's chunks.
+    pub(super) fn apply(&mut self, write: Write, terms: Vec<ChunkTerms>) -> Result<Receipt> {
+        self.seq += 1;
+        let (outcome, version, acl) = match write {
+            Write::Put(document) => self.put(*document, terms)?,
+            Write::Delete { source, id } => self.delete(&source, &id)?,
+            Write::SetAcl { source, id, acl } => self.set_acl(&source, &id, acl.as_ref())?,
+            Write::SetContainer { source, id, acl } => self.set_container(&source, &id, acl.as_ref())?,
+            Write::DeleteContainer { source, id } => (self.delete_container(&source, &id)?, 0, None),
+            Write::SetGroup { group, members } => (self.set_group(&group, &members)?, 0, None),
+            Write::ChangeGroup { group, add, remove } => (self.change_group(&group, &add, &remove)?, 0, None),
+            Write::DeleteGroup { group } => (self.delete_group(&group)?, 0, None),
+            Write::Verify { source, ids } => (self.verify(&source, &ids)?, 0, None),
+        };
+        let acl = acl.map(|rule| (rule.state, rule.problem));
+        Ok(Receipt { seq: self.seq, epoch: self.epoch, outcome, version, acl })
+    }
+
+    fn put(&mut self, new: NewDocument, terms: Vec<ChunkTerms>) -> Result<(Outcome, u32, Option<Rule>)> {
+        let source = self.source(&new.source)?;
+        let rule = Rule::read(new.acl.as_ref());
+        let labels = intern::labels(&self.tx, &new.labels)?;
+        if labels.fresh {
+            self.effects.push(Effect::Labels(labels.number, new.labels.clone().into_iter().collect()));
+        }
+        let rule_no = self.rule(source, &rule)?;
+        let class = self.class(Class { source, labels: labels.number, rule: rule_no, section: None })?;
+        let content = new.content();
+        let old = DocumentRecord::by_id(&self.tx, source, &new.id)?;
+        let live = old.as_ref().filter(|old| old.deleted_at.is_none());
+        let same = live.is_some_and(|old| old.content == content);
+        let version = old.as_ref().map_or(1, |old| if same { old.version } else { old.version + 1 });
+        let outcome = match live {
+            None => Outcome::Created,
+            Some(_) if same => Outcome::Unchanged,
+            Some(_) => Outcome::Updated,
+        };
+        let mut record = DocumentRecord {
+            num: old.as_ref().map_or(0, |old| old.num),
+            source,
+            id: new.id.clone(),
+            title: new.title.clone(),
+            uri: new.uri.clone(),
+            mime: new.mime.clone(),
+            labels: labels.number,
+            rule: rule_no,
+            class,
+            content,
+            version,
+            source_version: new.source_version.clone(),
+            modified_at: new.modified_at,
+            ingested_at: live.filter(|_| same).map_or(self.now, |old| old.ingested_at),
+            acl_read_at: self.now,
+            verified_at: self.now,
+            deleted_at: None,
+        };
+        record.num = record.save(&self.tx)?;
+        let reclassed = live.is_none_or(|old| old.class != class);
+        let resectioned = self.save_sections(&record, labels.number, rule_no, &new.sections)?;
+        if reclassed || resectioned {
+            self.epoch += 1;
+        }
+        if same {
+            self.refresh(&record)?;
+        } else {
+            if let Some(old) = live {
+                self.kill_chunks(old.num)?;
+            }
+            self.insert_version(&record, new, terms)?;
+        }
+        Ok((outcome, version, Some(rule)))
+    }
+
+    /// Writes the sections of the document's version, and takes those of older versions to the document's rule. True when
+    /// the rule of any section changed.
+    fn save_sections(&mut self, document: &DocumentRecord, labels: LabelsNo, rule: RuleNo, new: &[NewSection]) -> Result<bool> {
+        let old = SectionRecord::of(&self.tx, document.num, None)?;
+        let mut changed = false;
+        for (ordinal, section) in (0..).zip(new) {
+            let section_rule = self.rule(document.source, &Rule::read(Some(&section.acl)))?;
+            let known = old.iter().find(|old| old.version == document.version && old.ordinal == ordinal);
+            changed |= known.is_none_or(|known| known.rule != section_rule);
+            SectionRecord {
+                version: document.version,
+                ordinal,
+                name: section.name.clone(),
+                start: section.start,
+                end: section.end,
+                rule: section_rule,
+                class: self.class(Class { source: document.source, labels, rule, section: Some(section_rule) })?,
+            }
+            .save(&self.tx, document.num)?;
+        }
+        for mut section in old.into_iter().filter(|old| old.version != document.version) {
+            section.class = self.class(Class { source: document.source, labels, rule, section: Some(section.rule) })?;
+            section.save(&self.tx, document.num)?;
+        }
+        Ok(changed)
+    }
+
+    /// Brings the classes and times of a document's chunks to what its rows say.
+    fn refresh(&mut self, document: &DocumentRecord) -> Result<()> {
+        let sections = SectionRecord::of(&self.tx, document.num, Some(document.version))?;
+        for chunk in ChunkRecord::of(&self.tx, document.num)? {
+            let section = chunk.section.and_then(|ordinal| sections.iter().find(|section| section.ordinal == ordinal));
+            let class = section.map_or(document.class, |section| section.class);
+            self.effects.push(Effect::Reclass { chunk: chunk.num, class, tokens: chunk.tokens });
+            self.effects.push(Effect::Modified { chunk: chunk.num, at: document.modified_at.unwrap_or(document.ingested_at) });
+        }
+        Ok(())
+    }
+
+    fn insert_version(&mut self, document: &DocumentRecord, new: NewDocument, terms: Vec<ChunkTerms>) -> Result<()> {
+        let sections = SectionRecord::of(&self.tx, document.num, Some(document.version))?;
+        for (ordinal, (chunk, (terms, tokens))) in (0..).zip(new.chunks.iter().zip(terms)) {
+            let section = new.section_of(chunk).and_then(|at| sections.get(at));
+            let (vector_no, values) = match &chunk.vector {
+                None => (0, None),
+                Some(vector) => self.vector(&vector.key, vector.values.clone())?,
+            };
+            let num = ChunkRecord {
+                num: 0,
+                doc: document.num,
+                version: document.version,
+                ordinal,
+                start: chunk.start,
+                end: chunk.end,
+                section: section.map(|section| section.ordinal),
+                headings: chunk.headings.clone(),
+                page: chunk.page,
+                part: chunk.part.clone(),
+                tokens,
+                vector: vector_no,
+                seq: self.seq,
+            }
+            .insert(&self.tx)?;
+            let at = document.modified_at.unwrap_or(document.ingested_at);
+            self.effects.push(Effect::Chunk(Box::new(NewRow {
+                chunk: num,
+                class: section.map_or(document.class, |section| section.class),
+                tokens,
+                terms,
+                facts: Facts::new(&new.source, &document.id, ordinal, at, values.is_some()),
+                vector: values,
+            })));
+        }
+        VersionRecord {
+            version: document.version,
+            title: new.title,
+            text_hash: *blake3::hash(new.text.as_bytes()).as_bytes(),
+            text: new.text.into(),
+            source_version: new.source_version,
+            modified_at: new.modified_at,
+            ingested_at: self.now,
+        }
+        .insert(&self.tx, document.num)
+    }
+
+    fn vector(&mut self, key: &[u8; 32], values: Option<Arc<[f32]>>) -> Result<(i64, Option<Arc<[f32]>>)> {
+        if let Some(number) = documents::find_vector(&self.tx, key)? {
+            let kept = documents::vector(&self.tx, number)?.ok_or_else(|| Error::corrupt("vector", number))?;
+            return Ok((number, Some(kept.into())));
+        }
+        let values = values.ok_or_else(|| Error::invalid("vector", "no vector is kept under this key"))?;
+        let values = crate::vector::normalized(&values, values.len())?;
+        Ok((documents::insert_vector(&self.tx, key, &values)?, Some(values.into())))
+    }
+
+    fn delete(&mut self, source: &str, id: &str) -> Result<(Outcome, u32, Option<Rule>)> {
+        let Some(mut document) = self.live(source, id)? else { return Ok((Outcome::Missing, 0, None)) };
+        self.kill_chunks(document.num)?;
+        document.deleted_at = Some(self.now);
+        document.save(&self.tx)?;
+        self.epoch += 1;
+        Ok((Outcome::Deleted, document.version, None))
+    }
+
+    fn kill_chunks(&mut self, doc: i64) -> Result<()> {
+        for chunk in ChunkRecord::of(&self.tx, doc)? {
+            self.effects.push(Effect::Reclass { chunk: chunk.num, class: DEAD, tokens: chunk.tokens });
+        }
+        ChunkRecord::delete_of(&self.tx, doc)
+    }
+
+    fn set_acl(&mut self, source: &str, id: &str, acl: Option<&Value>) -> Result<(Outcome, u32, Option<Rule>)> {
+        let Some(mut document) = self.live(source, id)? else { return Ok((Outcome::Missing, 0, None)) };
+        let rule = Rule::read(acl);
+        let number = self.rule(document.source, &rule)?;
+        let outcome = if document.rule == number { Outcome::Unchanged } else { Outcome::Updated };
+        document.rule = number;
+        document.class = self.class(Class { source: document.source, labels: document.labels, rule: number, section: None })?;
+        document.acl_read_at = self.now;
+        document.save(&self.tx)?;
+        for mut section in SectionRecord::of(&self.tx, document.num, None)? {
+            let class = Class { source: document.source, labels: document.labels, rule: number, section: Some(section.rule) };
+            section.class = self.class(class)?;
+            section.save(&self.tx, document.num)?;
+        }
+        if outcome == Outcome::Updated {
+            self.refresh(&document)?;
+            self.epoch += 1;
+        }
+        Ok((outcome, document.version, Some(rule)))
+    }
+
+    fn set_container(&mut self, source: &str, id: &str, acl: Option<&Value>) -> Result<(Outcome, u32, Option<Rule>)> {
+        let source = self.source(source)?;
+        let rule = Rule::read(acl);
+        let number = self.rule(source, &rule)?;
+        let outcome = match directory::container(&self.tx, source, id)? {
+            Some(old) if old == number => Outcome::Unchanged,
+            Some(_) => Outcome::Updated,
+            None => Outcome::Created,
+        };
+        if outcome != Outcome::Unchanged {
+            directory::set_container(&self.tx, source, id, number)?;
+            self.effects.push(Effect::Container(source, id.to_owned(), Some(number)));
+            self.epoch += 1;
+        }
+        Ok((outcome, 0, Some(rule)))
+    }
+
+    fn delete_container(&mut self, source: &str, id: &str) -> Result<Outcome> {
+        let Some(source) = sources::find(&self.tx, source)? else { return Ok(Outcome::Missing) };
+        if !directory::delete_container(&self.tx, source, id)? {
+            return Ok(Outcome::Missing);
+        }
+        self.effects.push(Effect::Container(source, id.to_owned(), None));
+        self.epoch += 1;
+        Ok(Outcome::Deleted)
+    }
+
+    fn set_group(&mut self, group: &Principal, members: &[Principal]) -> Result<Outcome> {
+        let created = directory::add_group(&self.tx, group.as_str())?;
+        let mut wanted: Vec<&str> = members.iter().map(Principal::as_str).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        if !created && directory::members(&self.tx, group.as_str())?.is_some_and(|members| members == wanted) {
+            return Ok(Outcome::Unchanged);
+        }
+        directory::clear_group(&self.tx, group.as_str())?;
+        self.effects.push(Effect::EmptyGroup(group.to_string()));
+        for member in wanted {
+            self.add_member(group, member)?;
+        }
+        self.epoch += 1;
+        Ok(if created { Outcome::Created } else { Outcome::Updated })
+    }
+
+    fn change_group(&mut self, group: &Principal, add: &[Principal], remove: &[Principal]) -> Result<Outcome> {
+        let created = directory::add_group(&self.tx, group.as_str())?;
+        for member in add {
+            self.add_member(group, member.as_str())?;
+        }
+        for member in remove {
+            directory::remove_member(&self.tx, group.as_str(), member.as_str())?;
+            self.effects.push(Effect::NotMember(group.to_string(), member.to_string()));
+        }
+        self.epoch += 1;
+        Ok(if created { Outcome::Created } else { Outcome::Updated })
+    }
+
+    fn delete_group(&mut self, group: &Principal) -> Result<Outcome> {
+        if !directory::delete_group(&self.tx, group.as_str())? {
+            return Ok(Outcome::Missing);
+        }
+        self.effects.push(Effect::EmptyGroup(group.to_string()));
+        self.epoch += 1;
+        Ok(Outcome::Deleted)
+    }
+
+    fn verify(&mut self, source: &str, ids: &[String]) -> Result<Outcome> {
+        let Some(source) = sources::find(&self.tx, source)? else { return Ok(Outcome::Missing) };
+        documents::verify(&self.tx, source, ids, self.now)?;
+        Ok(Outcome::Unchanged)
+    }
+
+    fn add_member(&mut self, group: &Principal, member: &str) -> Result<()> {
+        directory::add_member(&self.tx, group.as_str(), member)?;
+        self.effects.push(Effect::Member(group.to_string(), member.to_owned()));
+        Ok(())
+    }
+
+    fn live(&self, source: &str, id: &str) -> Result<Option<DocumentRecord>> {
+        let Some(source) = sources::find(&self.tx, source)? else { return Ok(None) };
+        Ok(DocumentRecord::by_id(&self.tx, source, id)?.filter(|document| document.deleted_at.is_none()))
+    }
+
+    pub(super) fn source(&mut self, id: &str) -> Result<SourceNo> {
+        if let Some(number) = sources::find(&self.tx, id)? {
+            return Ok(number);
+        }
+        let number = sources::insert(&self.tx, id, self.now)?;
+        self.effects.push(Effect::Source(number, id.to_owned()));
+        Ok(number)
+    }
+
+    fn rule(&mut self, source: SourceNo, rule: &Rule) -> Result<RuleNo> {
+        let interned = intern::rule(&self.tx, source, rule)?;
+        if interned.fresh {
+            self.effects.push(Effect::Rule(interned.number, source, Box::new(rule.clone())));
+        }
+        Ok(interned.number)
+    }
+
+    fn class(&mut self, class: Class) -> Result<ClassNo> {
+        let interned = intern::class(&self.tx, class)?;
+        if interned.fresh {
+            self.effects.push(Effect::Class(interned.number, class));
+        }
+        Ok(interned.number)
+    }
+
+    /// Commits: from here on the writes are acknowledged.
+    pub(super) fn commit(self) -> Result<Vec<Effect>> {
+        catalog::set_meta(&self.tx, "seq", &self.seq.cast_signed())?;
+        catalog::set_meta(&self.tx, "epoch", &self.epoch.cast_signed())?;
+        self.tx.commit()?;
+        Ok(self.effects)
+    }
+}

@@ -1,0 +1,93 @@
+//! The one error type of this crate.
+//!
+//! Every variant says what failed and, where the user can do something, what to do next. "Absent" and "forbidden" are
+//! deliberately not distinguished anywhere: both are [`Error::NotFound`].
+
+use std::path::PathBuf;
+
+/// What can go wrong in storage, access control and search.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The catalog refused a statement; the write it belonged to left no trace.
+    #[error("the catalog failed: {0}")]
+    Catalog(#[from] rusqlite::Error),
+    /// The keyword index failed; it is derived and can be rebuilt from the catalog.
+    #[error("the keyword index failed: {0} (delete the `keyword` folder of the data directory to rebuild it)")]
+    Keyword(#[from] tantivy::TantivyError),
+    /// A file operation failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder that was touched.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process writes to this data directory.
+    #[error("{path} is in use by another process; stop that server, or use its API")]
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The data directory was written by a newer release.
+    #[error("the data directory has format {found}, this release reads up to {supported}; use a newer release")]
+    NewerFormat {
+        /// The format found on disk.
+        found: u32,
+        /// The newest format that this release knows.
+        supported: u32,
+    },
+    /// The vectors in the catalog come from another model.
+    #[error("the data directory holds vectors of model `{stored}`, not `{offered}`; use that model, or a new data directory")]
+    ModelMismatch {
+        /// The model recorded in the catalog.
+        stored: String,
+        /// The model that was offered.
+        offered: String,
+    },
+    /// A stored value cannot be read back.
+    #[error("corrupt {what}: {detail}")]
+    Corrupt {
+        /// Which record or file.
+        what: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// An input was refused before anything was written.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The field or argument.
+        field: &'static str,
+        /// Why it was refused and what is accepted.
+        reason: String,
+    },
+    /// It does not exist, or the caller may not read it.
+    #[error("not found")]
+    NotFound,
+    /// A write failed half-way in memory after it was made durable; writes are refused until the store is reopened.
+    #[error("writes are refused since an earlier failure ({reason}); restart to recover, nothing acknowledged is lost")]
+    Poisoned {
+        /// The earlier failure.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Wraps an I/O error with the path that it happened on.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { path, source }
+    }
+
+    /// An input that was refused before anything was written.
+    pub fn invalid(field: &'static str, reason: impl Into<String>) -> Error {
+        Error::Invalid { field, reason: reason.into() }
+    }
+
+    pub(crate) fn corrupt(what: impl Into<String>, detail: impl std::fmt::Display) -> Error {
+        Error::Corrupt { what: what.into(), detail: detail.to_string() }
+    }
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

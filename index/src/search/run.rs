@@ -1,0 +1,266 @@
+//! One search, from a caller and a query to cited hits.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::fuse::{self, Candidate};
+use super::query::{Filter, Mode, Query};
+use crate::access::{Access, Bits, Caller, Guard, Permit};
+use crate::catalog::{ChunkRecord, DocumentRecord};
+use crate::citation::Citation;
+use crate::engine::{Engine, Reading, View};
+use crate::error::{Error, Result};
+use crate::keyword;
+use crate::timestamp::Timestamp;
+
+/// How many candidates each half brings to the fusion, at least.
+const MIN_CANDIDATES: usize = 200;
+/// How often a search that lost hits to a write under way begins anew.
+const MAX_ATTEMPTS: usize = 3;
+
+/// The answer to a query.
+#[derive(Clone, Debug, Serialize)]
+pub struct Results {
+    /// The epoch that the answer obeys.
+    pub epoch: u64,
+    /// The mode that answered.
+    pub mode: Mode,
+    /// Best first.
+    pub hits: Vec<Hit>,
+    /// What the caller should know of the answer.
+    pub warnings: Vec<Warning>,
+}
+
+/// A passage that the caller may read.
+#[derive(Clone, Debug, Serialize)]
+pub struct Hit {
+    /// What it is ranked by; comparable within one answer only.
+    pub score: f32,
+    /// The passage.
+    pub text: String,
+    /// Bytes of `text` that match words of the query.
+    pub highlights: Vec<[usize; 2]>,
+    /// Where it comes from.
+    pub citation: Citation,
+    /// The parts of the score.
+    pub scores: Scores,
+    /// Why the caller may see it, when asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Vec<String>>,
+}
+
+/// The scores of the two halves, where they took part.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Scores {
+    /// BM25 over what the caller may read.
+    pub keyword: Option<f32>,
+    /// Cosine similarity.
+    pub vector: Option<f32>,
+}
+
+/// Something that the caller should know of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Stable code.
+    pub code: &'static str,
+    /// The source that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// For a person.
+    pub detail: String,
+}
+
+impl Engine {
+    /// Searches what the caller may read at `now`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a query out of bounds, or for a `min_epoch` that has not been reached.
+    pub fn search(&self, caller: &Caller, query: &Query, now: Timestamp) -> Result<Results> {
+        query.check(self.model().map_or(0, |model| model.dimensions))?;
+        let mut results = Err(Error::NotFound);
+        for _ in 0..MAX_ATTEMPTS {
+            let (permit, view) = self.permit(caller, now);
+            if let Some(min) = query.min_epoch.filter(|min| *min > view.epoch) {
+                return Err(Error::invalid("min_epoch", format!("epoch {min} has not been reached, this is {}", view.epoch)));
+            }
+            let (attempt, lost) = self.attempt(caller, &permit, &view, query, now)?;
+            results = Ok(attempt);
+            if !lost {
+                break;
+            }
+        }
+        results
+    }
+
+    fn attempt(&self, caller: &Caller, permit: &Permit, view: &View, query: &Query, now: Timestamp) -> Result<(Results, bool)> {
+        let (mode, warnings) = effective_mode(query, view);
+        let scope = Scope::new(&self.state.read().access, permit, view, &query.filter);
+        let words: Vec<String> = keyword::terms(&query.text).into_iter().map(|term| term.text).collect();
+        let ranked = rank(&scope, query, mode, &words)?;
+        let wanted: HashSet<&str> = words.iter().map(String::as_str).collect();
+        let mut readings = BTreeMap::new();
+        let mut hits = self.catalog.read(|db| {
+            let mut hits = Vec::with_capacity(ranked.len());
+            for candidate in &ranked {
+                if let Some(hit) = self.hit(db, permit, candidate, query, &wanted, &mut readings)? {
+                    hits.push((candidate.chunk, hit));
+                }
+            }
+            Ok(hits)
+        })?;
+        // The answer obeys the epoch at which it is sent, not the one at which it began.
+        let (current, latest) = self.permit(caller, now);
+        hits.retain(|(chunk, _)| current.admits(latest.classes.get(*chunk)));
+        let lost = hits.len() < ranked.len();
+        let state = self.state.read();
+        let explain = |(chunk, mut hit): (u32, Hit)| {
+            hit.why = query.why.then(|| state.access.why(&current, latest.classes.get(chunk), now));
+            hit
+        };
+        let hits = hits.into_iter().map(explain).collect();
+        Ok((Results { epoch: view.epoch, mode, hits, warnings }, lost))
+    }
+
+    /// The text and citation of a candidate; `None` when a write under way took it.
+    fn hit(
+        &self,
+        db: &Connection,
+        permit: &Permit,
+        candidate: &Candidate,
+        query: &Query,
+        wanted: &HashSet<&str>,
+        readings: &mut BTreeMap<i64, Option<Arc<Reading>>>,
+    ) -> Result<Option<Hit>> {
+        let Some(chunk) = ChunkRecord::get(db, candidate.chunk)? else { return Ok(None) };
+        let reading = match readings.get(&chunk.doc) {
+            Some(reading) => reading.clone(),
+            None => {
+                let document = DocumentRecord::by_num(db, chunk.doc)?.filter(|document| document.deleted_at.is_none());
+                let reading = match document {
+                    Some(document) => Reading::open(db, permit, document, chunk.version)?.map(Arc::new),
+                    None => None,
+                };
+                readings.insert(chunk.doc, reading.clone());
+                reading
+            }
+        };
+        let Some(reading) = reading else { return Ok(None) };
+        let (start, end) = with_neighbors(db, &chunk, query.neighbors)?;
+        let Some((text, citation)) = reading.cite(self, start, end, Some(&chunk)) else { return Ok(None) };
+        let highlights = keyword::matches(text, |term| wanted.contains(term));
+        Ok(Some(Hit {
+            score: candidate.score,
+            highlights: highlights.into_iter().map(|span| [span.start, span.end]).collect(),
+            text: text.to_owned(),
+            citation,
+            scores: Scores { keyword: candidate.keyword, vector: candidate.vector },
+            why: None,
+        }))
+    }
+}
+
+/// What a search may look at.
+struct Scope<'a> {
+    permit: &'a Permit,
+    view: &'a View,
+    /// Classes that the filter admits; `None` admits all.
+    filter: Option<Bits>,
+    modified_after: Option<u32>,
+}
+
+impl<'a> Scope<'a> {
+    fn new(access: &Access, permit: &'a Permit, view: &'a View, filter: &Filter) -> Scope<'a> {
+        let narrow = filter.sources.is_some() || !filter.labels.is_empty();
+        let classes = narrow.then(|| {
+            let guard = Guard { sources: filter.sources.clone(), labels: filter.labels.clone() };
+            let mut bits = Bits::default();
+            for number in permit.classes() {
+                if access.class(number).is_some_and(|class| access.guard_admits(&guard, class)) {
+                    bits.insert(number);
+                }
+            }
+            bits
+        });
+        Scope { permit, view, filter: classes, modified_after: filter.modified_after.map(Timestamp::seconds) }
+    }
+
+    /// True when the caller may read the chunk.
+    #[inline]
+    fn readable(&self, chunk: u32) -> bool {
+        self.permit.admits(self.view.classes.get(chunk))
+    }
+
+    /// True when the filter admits a readable chunk.
+    #[inline]
+    fn wanted(&self, chunk: u32) -> bool {
+        self.filter.as_ref().is_none_or(|classes| classes.contains(self.view.classes.get(chunk)))
+            && self.modified_after.is_none_or(|after| self.view.facts.get(chunk).modified > after)
+    }
+}
+
+/// The mode that can answer, and a warning where it is not the one asked for.
+fn effective_mode(query: &Query, view: &View) -> (Mode, Vec<Warning>) {
+    let possible = query.vector.is_some() && view.vectors.dimensions() > 0;
+    if query.mode == Mode::Keyword || possible {
+        return (query.mode, Vec::new());
+    }
+    let detail = "the query could not be embedded; only keywords were searched".to_owned();
+    (Mode::Keyword, vec![Warning { code: "embedder_unavailable", source: None, detail }])
+}
+
+/// The best candidates of a mode, best first.
+fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, words: &[String]) -> Result<Vec<Candidate>> {
+    let view = scope.view;
+    let depth = if mode == Mode::Hybrid { MIN_CANDIDATES.max(query.limit) } else { query.limit };
+    let candidate = |chunk: u32| {
+        let order = view.facts.get(chunk).order;
+        Candidate { chunk, order, keyword: None, vector: None, score: 0.0 }
+    };
+    let collected = match mode {
+        Mode::Vector => None,
+        _ => {
+            let corpus = view.corpus(scope.permit.classes());
+            Some(keyword::collect(&view.keyword, words, corpus, |chunk| scope.readable(chunk))?)
+        }
+    };
+    let by_words = collected.iter().flat_map(keyword::Collected::scores).filter(|(chunk, _)| scope.wanted(*chunk));
+    let by_words: Vec<_> = by_words.map(|(chunk, score)| Candidate { keyword: Some(score), score, ..candidate(chunk) }).collect();
+    let mut candidates = fuse::best(by_words, depth);
+    let Some(vector) = query.vector.as_deref().filter(|_| mode != Mode::Keyword) else { return Ok(candidates) };
+    let vector = crate::vector::normalized(vector, vector.len())?;
+    let similarity = |chunk: u32| view.facts.get(chunk).vector.then(|| view.vectors.similarity(chunk, &vector)).flatten();
+    let mut by_meaning = Vec::new();
+    for chunk in (0..view.end).filter(|chunk| scope.readable(*chunk) && scope.wanted(*chunk)) {
+        if let Some(score) = similarity(chunk) {
+            by_meaning.push(Candidate { vector: Some(score), score, ..candidate(chunk) });
+        }
+    }
+    let by_meaning = fuse::best(by_meaning, depth);
+    let Some(collected) = collected else { return Ok(by_meaning) };
+    let known: HashSet<u32> = candidates.iter().map(|candidate| candidate.chunk).collect();
+    for candidate in &mut candidates {
+        candidate.vector = similarity(candidate.chunk);
+    }
+    candidates.extend(
+        by_meaning.into_iter().filter(|candidate| !known.contains(&candidate.chunk)).map(|candidate| Candidate {
+            keyword: Some(collected.score(candidate.chunk)).filter(|score| *score > 0.0),
+            ..candidate
+        }),
+    );
+    fuse::combine(&mut candidates);
+    Ok(fuse::best(candidates, query.limit))
+}
+
+/// The span of a chunk with its neighbours in the same section.
+fn with_neighbors(db: &Connection, chunk: &ChunkRecord, neighbors: u32) -> Result<(usize, usize)> {
+    if neighbors == 0 {
+        return Ok((chunk.start, chunk.end));
+    }
+    let near = ChunkRecord::of(db, chunk.doc)?
+        .into_iter()
+        .filter(|other| other.section == chunk.section && other.ordinal.abs_diff(chunk.ordinal) <= neighbors);
+    Ok(near.fold((chunk.start, chunk.end), |(start, end), other| (start.min(other.start), end.max(other.end))))
+}
