@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, Params, Transaction};
+use rusqlite::{Connection, OptionalExtension, Params, Transaction};
 
 use crate::access::{Class, ClassNo, LabelsNo, Rule, RuleNo, SourceNo};
 use crate::error::{Error, Result};
@@ -42,8 +42,14 @@ pub(crate) fn class(tx: &Transaction<'_>, class: Class) -> Result<Interned> {
     )
 }
 
+/// The rule with this number.
+pub(crate) fn rule_by_number(db: &Connection, number: RuleNo) -> Result<Rule> {
+    let body: String = db.prepare_cached("SELECT body FROM rules WHERE num = ?1")?.query_row([number], |row| row.get(0))?;
+    serde_json::from_str(&body).map_err(|error| Error::corrupt("rule", error))
+}
+
 /// Every rule, with the source whose containers it may name.
-pub(super) fn rules(db: &rusqlite::Connection, mut each: impl FnMut(RuleNo, SourceNo, Rule)) -> Result<()> {
+pub(super) fn rules(db: &Connection, mut each: impl FnMut(RuleNo, SourceNo, Rule)) -> Result<()> {
     let mut statement = db.prepare("SELECT num, source, body FROM rules")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -55,7 +61,7 @@ pub(super) fn rules(db: &rusqlite::Connection, mut each: impl FnMut(RuleNo, Sour
 }
 
 /// Every set of labels.
-pub(super) fn all_labels(db: &rusqlite::Connection, mut each: impl FnMut(LabelsNo, BTreeMap<String, String>)) -> Result<()> {
+pub(super) fn all_labels(db: &Connection, mut each: impl FnMut(LabelsNo, BTreeMap<String, String>)) -> Result<()> {
     let mut statement = db.prepare("SELECT num, body FROM labels")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -66,7 +72,7 @@ pub(super) fn all_labels(db: &rusqlite::Connection, mut each: impl FnMut(LabelsN
 }
 
 /// Every class.
-pub(super) fn classes(db: &rusqlite::Connection, mut each: impl FnMut(ClassNo, Class)) -> Result<()> {
+pub(super) fn classes(db: &Connection, mut each: impl FnMut(ClassNo, Class)) -> Result<()> {
     let mut statement = db.prepare("SELECT num, source, labels, rule, section FROM classes")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

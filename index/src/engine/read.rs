@@ -10,8 +10,8 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::{Engine, check_document_id};
-use crate::access::{Caller, Permit};
-use crate::catalog::{ChunkRecord, DocumentRecord, SectionRecord, VersionRecord, directory, documents, meta, sources};
+use crate::access::{Caller, Permit, Rule};
+use crate::catalog::{ChunkRecord, DocumentRecord, SectionRecord, VersionRecord, directory, documents, intern, meta, sources};
 use crate::citation::{Citation, Freshness, Location, Passage, Span};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -25,6 +25,8 @@ pub struct DocumentHead {
     pub version: u32,
     /// The source's own version or etag.
     pub source_version: Option<String>,
+    /// Its ACL as it was read last.
+    pub rule: Rule,
 }
 
 /// A document as a caller may read it.
@@ -248,7 +250,7 @@ impl Engine {
         self.catalog.read(|db| {
             let Some(source) = sources::find(db, source)? else { return Ok(None) };
             let document = DocumentRecord::by_id(db, source, id)?.filter(|document| document.deleted_at.is_none());
-            Ok(document.map(DocumentHead::from))
+            document.map(|document| head(db, document)).transpose()
         })
     }
 
@@ -256,7 +258,7 @@ impl Engine {
     pub fn heads(&self, source: &str, after: &str, limit: u32) -> Result<Vec<DocumentHead>> {
         self.catalog.read(|db| {
             let Some(source) = sources::find(db, source)? else { return Ok(Vec::new()) };
-            Ok(DocumentRecord::page(db, source, after, limit)?.into_iter().map(DocumentHead::from).collect())
+            DocumentRecord::page(db, source, after, limit)?.into_iter().map(|document| head(db, document)).collect()
         })
     }
 
@@ -317,8 +319,7 @@ impl Engine {
     }
 }
 
-impl From<DocumentRecord> for DocumentHead {
-    fn from(document: DocumentRecord) -> DocumentHead {
-        DocumentHead { id: document.id, version: document.version, source_version: document.source_version }
-    }
+fn head(db: &Connection, document: DocumentRecord) -> Result<DocumentHead> {
+    let rule = intern::rule_by_number(db, document.rule)?;
+    Ok(DocumentHead { id: document.id, version: document.version, source_version: document.source_version, rule })
 }

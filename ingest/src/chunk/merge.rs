@@ -37,9 +37,7 @@ fn should_join(last: &Piece, next: &Piece, after: Option<&Piece>, bounds: &Bound
         return true;
     }
     // A heading with a line or two belongs to what it introduces rather than to what precedes it.
-    let introduces = |after: &Piece| {
-        last.path != next.path && after.path.starts_with(&next.path) && fit(next, after, bounds)
-    };
+    let introduces = |after: &Piece| last.path != next.path && after.path.starts_with(&next.path) && fit(next, after, bounds);
     next.weight < bounds.min && !after.is_some_and(introduces)
 }
 

@@ -33,11 +33,7 @@ pub struct ChunkLimits {
 
 impl Default for ChunkLimits {
     fn default() -> Self {
-        Self {
-            target_chars: 1000,
-            max_chars: 1200,
-            min_chars: 200,
-        }
+        Self { target_chars: 1000, max_chars: 1200, min_chars: 200 }
     }
 }
 
@@ -79,12 +75,7 @@ pub struct SectionSpan {
 /// It follows headings, then paragraphs, then lines and sentences, then words, in time linear in the text's length. A
 /// chunk may run over a page's end.
 #[must_use]
-pub fn chunk(
-    text: &str,
-    marks: &[Mark],
-    sections: &[SectionSpan],
-    limits: &ChunkLimits,
-) -> Vec<Chunk> {
+pub fn chunk(text: &str, marks: &[Mark], sections: &[SectionSpan], limits: &ChunkLimits) -> Vec<Chunk> {
     let bounds = weight::Bounds::new(limits);
     let mut pieces = Vec::new();
     for block in outline::blocks(text, marks, sections) {
@@ -98,14 +89,7 @@ pub fn chunk(
             let start = span.start + first;
             let end = span.start + passage.trim_end().len();
             let weight = text.get(start..end).map_or(0, weight_of);
-            pieces.push(Piece {
-                start,
-                end,
-                weight,
-                region: block.region,
-                path: block.path.clone(),
-                mixed: false,
-            });
+            pieces.push(Piece { start, end, weight, region: block.region, path: block.path.clone(), mixed: false });
         }
     }
     let mut places = outline::Places::new(text, marks, sections);
@@ -116,11 +100,7 @@ pub fn chunk(
             Chunk {
                 start: piece.start,
                 end: piece.end,
-                headings: piece
-                    .path
-                    .iter()
-                    .filter_map(|mark| heading_of(marks.get(*mark)?))
-                    .collect(),
+                headings: piece.path.iter().filter_map(|mark| heading_of(marks.get(*mark)?)).collect(),
                 page: places.page,
                 part: places.part.map(str::to_owned),
                 section: places.section().map(str::to_owned),
@@ -142,11 +122,7 @@ fn heading_of(mark: &Mark) -> Option<String> {
 pub fn section_under_heading(text: &str, marks: &[Mark], heading: &str) -> Option<(usize, usize)> {
     let mut rest = marks.iter();
     let (start, opened) = rest.by_ref().find_map(|mark| match &mark.kind {
-        MarkKind::Heading { level, text }
-            if text.split_whitespace().eq(heading.split_whitespace()) =>
-        {
-            Some((mark.at, *level))
-        }
+        MarkKind::Heading { level, text } if text.split_whitespace().eq(heading.split_whitespace()) => Some((mark.at, *level)),
         _ => None,
     })?;
     let end = rest.find_map(|mark| match &mark.kind {

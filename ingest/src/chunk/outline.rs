@@ -17,11 +17,7 @@ pub(super) struct Block {
 enum Cut<'a> {
     Border,
     Part,
-    Heading {
-        level: u8,
-        mark: usize,
-        words: &'a str,
-    },
+    Heading { level: u8, mark: usize, words: &'a str },
 }
 
 /// Cuts a text at its headings, mail parts and section borders; the blocks cover it without gap.
@@ -33,11 +29,7 @@ pub(super) fn blocks(text: &str, marks: &[Mark], sections: &[SectionSpan]) -> Ve
     let mut blocks = Vec::new();
     for (at, cut) in cuts(text, marks, sections) {
         if at > start {
-            blocks.push(Block {
-                span: start..at,
-                region,
-                path: Rc::clone(&path),
-            });
+            blocks.push(Block { span: start..at, region, path: Rc::clone(&path) });
             start = at;
         }
         match cut {
@@ -54,11 +46,7 @@ pub(super) fn blocks(text: &str, marks: &[Mark], sections: &[SectionSpan]) -> Ve
         }
         path = open.iter().map(|(_, mark)| *mark).collect();
     }
-    blocks.push(Block {
-        span: start..text.len(),
-        region,
-        path,
-    });
+    blocks.push(Block { span: start..text.len(), region, path });
     blocks
 }
 
@@ -69,11 +57,7 @@ fn cuts<'a>(text: &str, marks: &'a [Mark], sections: &[SectionSpan]) -> Vec<(usi
         .enumerate()
         .filter_map(|(index, mark)| {
             let cut = match &mark.kind {
-                MarkKind::Heading { level, text } => Cut::Heading {
-                    level: *level,
-                    mark: index,
-                    words: text,
-                },
+                MarkKind::Heading { level, text } => Cut::Heading { level: *level, mark: index, words: text },
                 MarkKind::Part(_) => Cut::Part,
                 MarkKind::Page(_) => return None,
             };
@@ -91,8 +75,7 @@ fn cuts<'a>(text: &str, marks: &'a [Mark], sections: &[SectionSpan]) -> Vec<(usi
 /// A section's span on character boundaries, never narrower than it was given; `None` when it is empty.
 fn span_of(text: &str, section: &SectionSpan) -> Option<Range<usize>> {
     let end = section.end.min(text.len());
-    (section.start < end)
-        .then(|| text.floor_char_boundary(section.start)..text.ceil_char_boundary(end))
+    (section.start < end).then(|| text.floor_char_boundary(section.start)..text.ceil_char_boundary(end))
 }
 
 /// Follows a text from its start and knows the page, part and section of the place it has reached.
@@ -108,15 +91,10 @@ pub(super) struct Places<'a> {
 
 impl<'a> Places<'a> {
     pub(super) fn new(text: &str, marks: &'a [Mark], sections: &'a [SectionSpan]) -> Self {
-        let mut marks: Vec<_> = marks
-            .iter()
-            .map(|mark| (text.floor_char_boundary(mark.at), &mark.kind))
-            .collect();
+        let mut marks: Vec<_> = marks.iter().map(|mark| (text.floor_char_boundary(mark.at), &mark.kind)).collect();
         marks.sort_by_key(|(at, _)| *at);
-        let mut sections: Vec<_> = sections
-            .iter()
-            .filter_map(|section| Some((span_of(text, section)?, section.name.as_str())))
-            .collect();
+        let mut sections: Vec<_> =
+            sections.iter().filter_map(|section| Some((span_of(text, section)?, section.name.as_str()))).collect();
         sections.sort_by_key(|(span, _)| span.start);
         Self {
             page: None,

@@ -61,11 +61,7 @@ fn next_cut(rest: &str, bounds: &Bounds, candidates: &mut Vec<Candidate>) -> Opt
             && at > 0
             && total <= bounds.max
         {
-            candidates.push(Candidate {
-                at,
-                weight: total,
-                rank,
-            });
+            candidates.push(Candidate { at, weight: total, rank });
         }
         total += weight(character);
         seen.push(character);
@@ -74,21 +70,12 @@ fn next_cut(rest: &str, bounds: &Bounds, candidates: &mut Vec<Candidate>) -> Opt
         return None;
     }
     // Towards the end of the block, two balanced pieces rather than a full one and a scrap.
-    let (aim, upper) = if ended {
-        (total / 2, bounds.max.min(total - bounds.min))
-    } else {
-        (bounds.target, bounds.max)
-    };
+    let (aim, upper) = if ended { (total / 2, bounds.max.min(total - bounds.min)) } else { (bounds.target, bounds.max) };
     let lower = aim.min(bounds.target / 2);
     let best = candidates
         .iter()
         .filter(|candidate| (lower..=upper).contains(&candidate.weight))
-        .max_by_key(|candidate| {
-            (
-                candidate.rank,
-                std::cmp::Reverse(candidate.weight.abs_diff(aim)),
-            )
-        });
+        .max_by_key(|candidate| (candidate.rank, std::cmp::Reverse(candidate.weight.abs_diff(aim))));
     let cut = best.or(candidates.last()).map(|candidate| candidate.at);
     // Without any candidate the text is one long run of combining characters, or one character over the maximum.
     cut.or_else(|| forced_cut(rest, bounds))
@@ -145,9 +132,7 @@ impl Seen {
             0 if ends_sentence(word) && !next.is_lowercase() => Rank::Sentence,
             0 if matches!(word, ',' | ';' | ':') => Rank::Clause,
             0 => Rank::Word,
-            1 if last != '\n' || is_marker(next) || self.visible.is_some_and(ends_line) => {
-                Rank::Line
-            }
+            1 if last != '\n' || is_marker(next) || self.visible.is_some_and(ends_line) => Rank::Line,
             1 => Rank::Wrap,
             _ => Rank::Paragraph,
         })
@@ -169,10 +154,7 @@ impl Seen {
 }
 
 fn ends_sentence(character: char) -> bool {
-    matches!(
-        character,
-        '.' | '!' | '?' | '…' | '。' | '！' | '？' | '．' | '｡' | '؟' | '۔' | '।'
-    )
+    matches!(character, '.' | '!' | '?' | '…' | '。' | '！' | '？' | '．' | '｡' | '؟' | '۔' | '।')
 }
 
 fn is_pause(character: char) -> bool {
@@ -180,10 +162,7 @@ fn is_pause(character: char) -> bool {
 }
 
 fn is_closing(character: char) -> bool {
-    matches!(
-        character,
-        ')' | ']' | '"' | '\'' | '’' | '”' | '»' | '」' | '』' | '）' | '】' | '》' | '〉'
-    )
+    matches!(character, ')' | ']' | '"' | '\'' | '’' | '”' | '»' | '」' | '』' | '）' | '】' | '》' | '〉')
 }
 
 /// Whether a line that ends in this character was most likely not wrapped there.
@@ -193,10 +172,7 @@ fn ends_line(character: char) -> bool {
 
 /// Whether a line that begins with this character begins an item, a row or a block.
 fn is_marker(character: char) -> bool {
-    matches!(
-        character,
-        '-' | '*' | '+' | '#' | '|' | '>' | '•' | '·' | '<' | '{' | '}' | '['
-    ) || character.is_ascii_digit()
+    matches!(character, '-' | '*' | '+' | '#' | '|' | '>' | '•' | '·' | '<' | '{' | '}' | '[') || character.is_ascii_digit()
 }
 
 /// Whether a character joins the one before it: combining marks, joiners, variation selectors, skin tones.

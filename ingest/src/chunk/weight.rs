@@ -4,6 +4,8 @@ use super::ChunkLimits;
 
 /// Weights are counted in halves of a character, so that they stay integers.
 const UNITS_PER_CHAR: usize = 2;
+/// Limits above a billion characters mean the same.
+const MAX_CHARS: usize = 1 << 30;
 
 /// The limits of chunks in units of weight, made consistent.
 pub(super) struct Bounds {
@@ -14,17 +16,11 @@ pub(super) struct Bounds {
 
 impl Bounds {
     pub(super) fn new(limits: &ChunkLimits) -> Self {
-        let max = limits.max_chars.max(1).saturating_mul(UNITS_PER_CHAR);
-        let target = limits
-            .target_chars
-            .max(1)
-            .saturating_mul(UNITS_PER_CHAR)
-            .min(max);
+        let max = limits.max_chars.clamp(1, MAX_CHARS) * UNITS_PER_CHAR;
+        let target = limits.target_chars.clamp(1, MAX_CHARS) * UNITS_PER_CHAR;
+        let target = target.min(max);
         // Two pieces below the minimum must fit into one chunk, with room for balance.
-        let min = limits
-            .min_chars
-            .saturating_mul(UNITS_PER_CHAR)
-            .min(target / 2);
+        let min = limits.min_chars.min(MAX_CHARS).saturating_mul(UNITS_PER_CHAR).min(target / 2);
         Self { target, max, min }
     }
 }
@@ -37,11 +33,7 @@ pub(super) fn weight_of(text: &str) -> usize {
 /// The weight of a character, in units.
 pub(super) fn weight(character: char) -> usize {
     if character.is_ascii() {
-        if character.is_ascii_punctuation() {
-            4
-        } else {
-            2
-        }
+        if character.is_ascii_punctuation() { 4 } else { 2 }
     } else if is_cjk(character) {
         5
     } else {

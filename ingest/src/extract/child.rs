@@ -50,9 +50,7 @@ pub fn run_child(stdin: impl Read, mut stdout: impl Write) -> io::Result<()> {
     limit_this_process(&limits)?;
     let mut bytes = Vec::new();
     stdin.take(limits.max_file_bytes).read_to_end(&mut bytes)?;
-    let answer = match super::read(&bytes, format, &limits)
-        .and_then(|read| super::checked(read, format, &limits))
-    {
+    let answer = match super::read(&bytes, format, &limits).and_then(|read| super::checked(read, format, &limits)) {
         Ok(extracted) => Answer::Extracted(extracted),
         Err(error) => Answer::Failed(error),
     };
@@ -65,20 +63,14 @@ pub fn run_child(stdin: impl Read, mut stdout: impl Write) -> io::Result<()> {
 #[cfg(unix)]
 fn limit_this_process(limits: &ExtractLimits) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let set = |resource, limit| {
-        setrlimit(
-            resource,
-            Rlimit {
-                current: Some(limit),
-                maximum: Some(limit),
-            },
-        )
-    };
+    let set = |resource, current, maximum| setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) });
+    let (memory, seconds) = (limits.child_memory_bytes, limits.child_seconds);
     #[cfg(not(target_os = "openbsd"))]
-    set(Resource::As, limits.child_memory_bytes)?;
-    set(Resource::Cpu, limits.child_seconds)?;
-    set(Resource::Core, 0)?;
-    set(Resource::Fsize, 0)?;
+    set(Resource::As, memory, memory)?;
+    // At the first number the process gets a signal that tells the reason, at the second it is killed.
+    set(Resource::Cpu, seconds, seconds.saturating_add(1))?;
+    set(Resource::Core, 0, 0)?;
+    set(Resource::Fsize, 0, 0)?;
     Ok(())
 }
 

@@ -20,17 +20,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ExtractError> {
         // A binary file is called that, even where its first bytes are no UTF-8 either.
         match (text, bytes.iter().position(|&byte| byte == 0)) {
             (_, Some(offset)) => {
-                return Err(ExtractError::Binary {
-                    offset: offset as u64,
-                });
+                return Err(ExtractError::Binary { offset: offset as u64 });
             }
             (text, None) => Cow::Borrowed(text?),
         }
     };
     match text.find('\0') {
-        Some(offset) => Err(ExtractError::Binary {
-            offset: offset as u64,
-        }),
+        Some(offset) => Err(ExtractError::Binary { offset: offset as u64 }),
         None => Ok(text),
     }
 }
@@ -45,9 +41,5 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, ExtractError>
         offset += 2 * character.len_utf16() as u64;
         text.push(character);
     }
-    if odd.is_empty() {
-        Ok(text)
-    } else {
-        Err(ExtractError::NotUtf8 { offset })
-    }
+    if odd.is_empty() { Ok(text) } else { Err(ExtractError::NotUtf8 { offset }) }
 }

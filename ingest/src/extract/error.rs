@@ -14,9 +14,7 @@ pub enum ExtractError {
     #[error("the file holds no text")]
     Empty,
     /// The text is in an encoding that cannot be told with certainty.
-    #[error(
-        "the text is neither UTF-8 nor UTF-16 with a byte order mark: byte {offset} does not fit; save it as UTF-8"
-    )]
+    #[error("the text is neither UTF-8 nor UTF-16 with a byte order mark: byte {offset} does not fit; save it as UTF-8")]
     NotUtf8 {
         /// Offset in the file of the first byte that does not fit.
         offset: u64,
@@ -36,9 +34,7 @@ pub enum ExtractError {
         limit: u64,
     },
     /// A compressed file unpacks to an amount that no honest document does.
-    #[error(
-        "`{entry}` unpacks to more than {limit} bytes, as in a zip bomb; save the document again"
-    )]
+    #[error("`{entry}` unpacks to more than {limit} bytes, as in a zip bomb; save the document again")]
     ZipBomb {
         /// The entry of the archive.
         entry: String,
@@ -54,9 +50,7 @@ pub enum ExtractError {
         detail: String,
     },
     /// The parser took too long.
-    #[error(
-        "reading the {format} took more than {seconds} s; split the document or raise the limit"
-    )]
+    #[error("reading the {format} took more than {seconds} s; split the document or raise the limit")]
     TimedOut {
         /// The file's format.
         format: Format,
@@ -76,9 +70,7 @@ pub enum ExtractError {
         format: Format,
     },
     /// The file is intact but holds pictures only.
-    #[error(
-        "the {format} has pages but no text, as scans have; run text recognition (OCR) on it first"
-    )]
+    #[error("the {format} has pages but no text, as scans have; run text recognition (OCR) on it first")]
     NoText {
         /// The file's format.
         format: Format,

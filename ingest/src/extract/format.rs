@@ -27,12 +27,7 @@ const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessing
 impl Format {
     /// The format of a MIME type; parameters and case do not matter.
     pub(super) fn of_mime(mime: &str) -> Option<Self> {
-        let essence = mime
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let essence = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
             "text/markdown" | "text/x-markdown" => Some(Self::Markdown),
             "text/html" | "application/xhtml+xml" => Some(Self::Html),
@@ -48,6 +43,8 @@ impl Format {
             | "application/javascript"
             | "application/sql"
             | "application/x-sh" => Some(Self::Plain),
+            // Text only by name.
+            "text/rtf" => None,
             other if other.starts_with("text/") => Some(Self::Plain),
             other if other.ends_with("+json") || other.ends_with("+xml") => Some(Self::Plain),
             _ => None,
@@ -73,17 +70,13 @@ impl fmt::Display for Format {
     }
 }
 
-/// The MIME type of a file, by its extension if that is known, else by its first bytes (some hundred are enough).
+/// The MIME type of a file, by its extension if that is known, else by its first bytes (4 KiB are enough).
 ///
 /// `None` means that the file is neither of a supported format nor text. An image or a program with a known extension
 /// is still named, so that its error can say what it was.
 #[must_use]
 pub fn mime_of(path: &Path, head: &[u8]) -> Option<&'static str> {
-    let extension = path
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     by_extension(&extension).or_else(|| by_magic(head))
 }
 
@@ -103,10 +96,9 @@ fn by_extension(extension: &str) -> Option<&'static str> {
         "toml" => "application/toml",
         "xml" => "application/xml",
         "sql" => "application/sql",
-        "rs" | "py" | "js" | "ts" | "jsx" | "tsx" | "go" | "java" | "kt" | "c" | "h" | "cc"
-        | "cpp" | "hpp" | "cs" | "rb" | "php" | "swift" | "scala" | "sh" | "bash" | "zsh"
-        | "ps1" | "lua" | "pl" | "r" | "css" | "scss" | "proto" | "graphql" | "tf" | "ini"
-        | "cfg" | "conf" | "properties" | "env" => "text/plain",
+        "rs" | "py" | "js" | "ts" | "jsx" | "tsx" | "go" | "java" | "kt" | "c" | "h" | "cc" | "cpp" | "hpp" | "cs" | "rb"
+        | "php" | "swift" | "scala" | "sh" | "bash" | "zsh" | "ps1" | "lua" | "pl" | "r" | "css" | "scss" | "proto" | "graphql"
+        | "tf" | "ini" | "cfg" | "conf" | "properties" => "text/plain",
         "png" => "image/png",
         "jpg" | "jpeg" => "image/jpeg",
         "gif" => "image/gif",
@@ -135,31 +127,18 @@ fn by_magic(head: &[u8]) -> Option<&'static str> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         // The head may end inside a character.
-        Err(error) if error.error_len().is_none() => {
-            std::str::from_utf8(head.get(..error.valid_up_to())?).ok()?
-        }
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(head.get(..error.valid_up_to())?).ok()?,
         Err(_) => return None,
     };
     if text.contains('\0') {
         return None;
     }
-    let start: String = text
-        .trim_start_matches('\u{feff}')
-        .trim_start()
-        .chars()
-        .take(64)
-        .collect();
+    let start: String = text.trim_start_matches('\u{feff}').trim_start().chars().take(64).collect();
     let start = start.to_ascii_lowercase();
     if start.starts_with("<!doctype html") || start.starts_with("<html") {
         return Some("text/html");
     }
-    let mail = [
-        "return-path:",
-        "received:",
-        "delivered-to:",
-        "message-id:",
-        "mime-version:",
-    ];
+    let mail = ["return-path:", "received:", "delivered-to:", "message-id:", "mime-version:"];
     if mail.iter().any(|header| start.starts_with(header)) {
         return Some("message/rfc822");
     }

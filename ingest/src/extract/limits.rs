@@ -37,9 +37,6 @@ impl Default for ExtractLimits {
 impl ExtractLimits {
     /// The most bytes an entry of the given packed size may unpack to.
     pub(super) fn unpacked_bound(&self, packed_bytes: u64) -> u64 {
-        packed_bytes
-            .saturating_mul(self.max_expansion_ratio)
-            .max(1 << 20)
-            .min(self.max_unpacked_bytes)
+        packed_bytes.saturating_mul(self.max_expansion_ratio).max(1 << 20).min(self.max_unpacked_bytes)
     }
 }

@@ -15,14 +15,8 @@ const BODY: &str = "body";
 pub(super) fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted, ExtractError> {
     let message = MessageParser::default()
         .parse(bytes)
-        .ok_or_else(|| ExtractError::Damaged {
-            format: Format::Mail,
-            detail: "it has no header".into(),
-        })?;
-    let mut writer = Writer {
-        extracted: Extracted::default(),
-        max_text_bytes: limits.max_text_bytes,
-    };
+        .ok_or_else(|| ExtractError::Damaged { format: Format::Mail, detail: "it has no header".into() })?;
+    let mut writer = Writer { extracted: Extracted::default(), max_text_bytes: limits.max_text_bytes };
     writer.extracted.title = message.subject().map(str::to_owned);
     writer.message(&message, BODY, MAX_NESTED_MESSAGES)?;
     Ok(writer.extracted)
@@ -34,23 +28,14 @@ struct Writer {
 }
 
 impl Writer {
-    fn message(
-        &mut self,
-        message: &Message<'_>,
-        part: &str,
-        depth: usize,
-    ) -> Result<(), ExtractError> {
+    fn message(&mut self, message: &Message<'_>, part: &str, depth: usize) -> Result<(), ExtractError> {
         self.part(part);
         self.text(&head(message))?;
         for body in message.text_bodies() {
             self.separate();
             self.content(body)?;
         }
-        let named: Vec<String> = message
-            .attachments()
-            .filter(|part| !is_read(part, depth))
-            .map(label)
-            .collect();
+        let named: Vec<String> = message.attachments().filter(|part| !is_read(part, depth)).map(label).collect();
         if !named.is_empty() {
             self.separate();
             self.text(&named.join("\n"))?;
@@ -58,10 +43,7 @@ impl Writer {
         for attachment in message.attachments().filter(|part| is_read(part, depth)) {
             match &attachment.body {
                 PartType::Message(nested) => {
-                    let name = attachment
-                        .attachment_name()
-                        .or_else(|| nested.subject())
-                        .unwrap_or("message");
+                    let name = attachment.attachment_name().or_else(|| nested.subject()).unwrap_or("message");
                     self.message(nested, name, depth - 1)?;
                 }
                 _ => {
@@ -80,10 +62,7 @@ impl Writer {
             PartType::Html(source) => {
                 let read = html::read(source)?;
                 let base = self.extracted.text.len();
-                let marks = read.marks.into_iter().map(|mark| Mark {
-                    at: base + mark.at,
-                    ..mark
-                });
+                let marks = read.marks.into_iter().map(|mark| Mark { at: base + mark.at, ..mark });
                 self.extracted.marks.extend(marks);
                 self.text(&read.text)
             }
@@ -94,10 +73,7 @@ impl Writer {
     fn part(&mut self, name: &str) {
         self.separate();
         let kind = MarkKind::Part(name.to_owned());
-        self.extracted.marks.push(Mark {
-            at: self.extracted.text.len(),
-            kind,
-        });
+        self.extracted.marks.push(Mark { at: self.extracted.text.len(), kind });
     }
 
     fn separate(&mut self) {
@@ -108,14 +84,9 @@ impl Writer {
 
     fn text(&mut self, text: &str) -> Result<(), ExtractError> {
         // One for one, so that marks stay where they are.
-        self.extracted
-            .text
-            .extend(text.chars().map(|c| if c == '\0' { ' ' } else { c }));
+        self.extracted.text.extend(text.chars().map(|c| if c == '\0' { ' ' } else { c }));
         if self.extracted.text.len() as u64 > self.max_text_bytes {
-            return Err(ExtractError::TooLarge {
-                measure: Measure::Text,
-                limit: self.max_text_bytes,
-            });
+            return Err(ExtractError::TooLarge { measure: Measure::Text, limit: self.max_text_bytes });
         }
         Ok(())
     }
@@ -132,13 +103,8 @@ fn is_read(part: &MessagePart<'_>, depth: usize) -> bool {
 
 fn label(part: &MessagePart<'_>) -> String {
     let name = part.attachment_name().unwrap_or("without a name");
-    let mime = part
-        .content_type()
-        .map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or("*")));
-    format!(
-        "Attachment: {name} ({})",
-        mime.as_deref().unwrap_or("unknown type")
-    )
+    let mime = part.content_type().map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or("*")));
+    format!("Attachment: {name} ({})", mime.as_deref().unwrap_or("unknown type"))
 }
 
 /// The lines that say what the message is about, and who wrote it to whom and when.
@@ -148,27 +114,18 @@ fn head(message: &Message<'_>) -> String {
         ("From", message.from().map(people)),
         ("To", message.to().map(people)),
         ("Cc", message.cc().map(people)),
-        (
-            "Date",
-            message.date().map(mail_parser::DateTime::to_rfc3339),
-        ),
+        ("Date", message.date().map(mail_parser::DateTime::to_rfc3339)),
     ];
-    let present = lines
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)));
-    let mut head: String = present
-        .map(|(name, value)| format!("{name}: {value}\n"))
-        .collect();
+    let present = lines.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let mut head: String = present.map(|(name, value)| format!("{name}: {value}\n")).collect();
     head.push('\n');
     head
 }
 
 fn people(address: &Address<'_>) -> String {
-    let people = address
-        .iter()
-        .map(|person| match (person.name(), person.address()) {
-            (Some(name), Some(address)) => format!("{name} <{address}>"),
-            (name, address) => name.or(address).unwrap_or_default().to_owned(),
-        });
+    let people = address.iter().map(|person| match (person.name(), person.address()) {
+        (Some(name), Some(address)) => format!("{name} <{address}>"),
+        (name, address) => name.or(address).unwrap_or_default().to_owned(),
+    });
     people.collect::<Vec<_>>().join(", ")
 }

@@ -28,9 +28,7 @@ pub(super) fn headings(text: &str) -> Vec<Mark> {
     for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
         match event {
             Event::Start(Tag::BlockQuote(_) | Tag::List(_)) => containers += 1,
-            Event::End(TagEnd::BlockQuote(_) | TagEnd::List(_)) => {
-                containers = containers.saturating_sub(1)
-            }
+            Event::End(TagEnd::BlockQuote(_) | TagEnd::List(_)) => containers = containers.saturating_sub(1),
             Event::Start(Tag::Heading { level, .. }) if containers == 0 => {
                 open = Some((range.start, level as u8, String::new()));
             }
@@ -38,10 +36,7 @@ pub(super) fn headings(text: &str) -> Vec<Mark> {
                 if let Some((at, level, words)) = open.take() {
                     let text = words.split_whitespace().collect::<Vec<_>>().join(" ");
                     if !text.is_empty() {
-                        marks.push(Mark {
-                            at,
-                            kind: MarkKind::Heading { level, text },
-                        });
+                        marks.push(Mark { at, kind: MarkKind::Heading { level, text } });
                     }
                 }
             }
@@ -70,7 +65,11 @@ fn front_matter_bytes(text: &str) -> usize {
         return 0;
     }
     let mut bytes = first.len();
-    for line in lines {
+    for (index, line) in lines.enumerate() {
+        // A fence before an empty line is a rule between paragraphs.
+        if index == 0 && line.trim().is_empty() {
+            return 0;
+        }
         bytes += line.len();
         if line.trim_end() == fence {
             return bytes;
@@ -83,13 +82,8 @@ fn front_matter_bytes(text: &str) -> usize {
 fn title_of(front: &str) -> Option<String> {
     front.lines().find_map(|line| {
         let value = line.strip_prefix("title")?.trim_start();
-        let value = value
-            .strip_prefix(':')
-            .or_else(|| value.strip_prefix('='))?
-            .trim();
-        let unquoted = ['"', '\'']
-            .iter()
-            .find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+        let value = value.strip_prefix(':').or_else(|| value.strip_prefix('='))?.trim();
+        let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
         let title = unquoted.unwrap_or(value);
         // `|` and `>` announce a block scalar on the following lines.
         (!title.is_empty() && !title.starts_with(['|', '>'])).then(|| title.to_owned())

@@ -75,39 +75,22 @@ const MAX_TITLE_CHARS: usize = 500;
 ///
 /// # Errors
 /// See [`ExtractError`]; all but [`ExtractError::Sandbox`] are final for these bytes and limits.
-pub fn extract(
-    bytes: &[u8],
-    mime: &str,
-    limits: &ExtractLimits,
-    sandbox: &Sandbox,
-) -> Result<Extracted, ExtractError> {
-    let format = Format::of_mime(mime).ok_or_else(|| ExtractError::Unsupported {
-        mime: mime.to_owned(),
-    })?;
+pub fn extract(bytes: &[u8], mime: &str, limits: &ExtractLimits, sandbox: &Sandbox) -> Result<Extracted, ExtractError> {
+    let format = Format::of_mime(mime).ok_or_else(|| ExtractError::Unsupported { mime: mime.to_owned() })?;
     if bytes.len() as u64 > limits.max_file_bytes {
-        return Err(ExtractError::TooLarge {
-            measure: Measure::File,
-            limit: limits.max_file_bytes,
-        });
+        return Err(ExtractError::TooLarge { measure: Measure::File, limit: limits.max_file_bytes });
     }
     if bytes.is_empty() {
         return Err(ExtractError::Empty);
     }
-    let extracted = if format.is_hostile() {
-        sandbox.run(bytes, format, limits)?
-    } else {
-        read(bytes, format, limits)?
-    };
+    let extracted = if format.is_hostile() { sandbox.run(bytes, format, limits)? } else { read(bytes, format, limits)? };
     checked(extracted, format, limits)
 }
 
 /// Reads a file in this process.
 fn read(bytes: &[u8], format: Format, limits: &ExtractLimits) -> Result<Extracted, ExtractError> {
     match format {
-        Format::Plain => Ok(Extracted {
-            text: decode::decode(bytes)?.into_owned(),
-            ..Extracted::default()
-        }),
+        Format::Plain => Ok(Extracted { text: decode::decode(bytes)?.into_owned(), ..Extracted::default() }),
         Format::Markdown => Ok(markdown::read(decode::decode(bytes)?.into_owned())),
         Format::Html => html::read(&decode::decode(bytes)?),
         Format::Pdf => pdf::read(bytes, limits),
@@ -117,38 +100,23 @@ fn read(bytes: &[u8], format: Format, limits: &ExtractLimits) -> Result<Extracte
 }
 
 /// Holds an extractor, or the child that ran it, to what [`Extracted`] promises.
-fn checked(
-    mut extracted: Extracted,
-    format: Format,
-    limits: &ExtractLimits,
-) -> Result<Extracted, ExtractError> {
+fn checked(mut extracted: Extracted, format: Format, limits: &ExtractLimits) -> Result<Extracted, ExtractError> {
     let Extracted { title, text, marks } = &mut extracted;
     if text.len() as u64 > limits.max_text_bytes {
-        return Err(ExtractError::TooLarge {
-            measure: Measure::Text,
-            limit: limits.max_text_bytes,
-        });
+        return Err(ExtractError::TooLarge { measure: Measure::Text, limit: limits.max_text_bytes });
     }
     if marks.len() > MAX_MARKS {
-        return Err(ExtractError::TooLarge {
-            measure: Measure::Marks,
-            limit: MAX_MARKS as u64,
-        });
+        return Err(ExtractError::TooLarge { measure: Measure::Marks, limit: MAX_MARKS as u64 });
     }
     if let Some(offset) = text.find('\0') {
-        return Err(ExtractError::Binary {
-            offset: offset as u64,
-        });
+        return Err(ExtractError::Binary { offset: offset as u64 });
     }
     if text.trim().is_empty() {
         return Err(ExtractError::Empty);
     }
     let ascending = marks.is_sorted_by_key(|mark| mark.at);
     if !ascending || !marks.iter().all(|mark| text.is_char_boundary(mark.at)) {
-        return Err(ExtractError::Damaged {
-            format,
-            detail: "marks lie outside the text".into(),
-        });
+        return Err(ExtractError::Damaged { format, detail: "marks lie outside the text".into() });
     }
     *title = title.take().and_then(|title| one_line(&title));
     Ok(extracted)
@@ -156,10 +124,7 @@ fn checked(
 
 /// A title on one line, at most [`MAX_TITLE_CHARS`] long; `None` when nothing is left.
 fn one_line(title: &str) -> Option<String> {
-    let words: Vec<&str> = title
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|w| !w.is_empty())
-        .collect();
+    let words: Vec<&str> = title.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     let line: String = words.join(" ").chars().take(MAX_TITLE_CHARS).collect();
     (!line.is_empty()).then_some(line)
 }

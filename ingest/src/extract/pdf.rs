@@ -4,8 +4,7 @@
 //! in the child process: the parser can hang on a damaged file.
 
 use pdf_oxide::{
-    PdfDocument, converters::ConversionOptions, error::Error, object::Object,
-    optional_content::decode_pdf_text_string,
+    PdfDocument, converters::ConversionOptions, error::Error, object::Object, optional_content::decode_pdf_text_string,
 };
 
 use super::{ExtractError, ExtractLimits, Extracted, Format, Mark, MarkKind, Measure};
@@ -16,33 +15,19 @@ const MAX_PAGES: usize = 100_000;
 
 /// Reads a PDF file.
 pub(super) fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted, ExtractError> {
-    let document =
-        PdfDocument::from_bytes(bytes.to_vec()).map_err(|error| damaged(&error, None))?;
+    let document = PdfDocument::from_bytes(bytes.to_vec()).map_err(|error| damaged(&error, None))?;
     if document.is_encrypted() && !document.is_authenticated() {
         return Err(ExtractError::Encrypted { format: FORMAT });
     }
-    let pages = document
-        .page_count()
-        .map_err(|error| damaged(&error, None))?;
+    let pages = document.page_count().map_err(|error| damaged(&error, None))?;
     if pages > MAX_PAGES {
-        return Err(ExtractError::TooLarge {
-            measure: Measure::Marks,
-            limit: MAX_PAGES as u64,
-        });
+        return Err(ExtractError::TooLarge { measure: Measure::Marks, limit: MAX_PAGES as u64 });
     }
-    let mut extracted = Extracted {
-        title: title_of(&document),
-        ..Extracted::default()
-    };
+    let mut extracted = Extracted { title: title_of(&document), ..Extracted::default() };
     // Recognizing tables moves them to the end of the page and cuts values off; plain lines keep rows whole.
-    let options = ConversionOptions {
-        extract_tables: false,
-        ..ConversionOptions::default()
-    };
+    let options = ConversionOptions { extract_tables: false, ..ConversionOptions::default() };
     for page in 0..pages {
-        let page_text = document
-            .extract_text_with_options(page, &options)
-            .map_err(|error| damaged(&error, Some(page + 1)))?;
+        let page_text = document.extract_text_with_options(page, &options).map_err(|error| damaged(&error, Some(page + 1)))?;
         let page_text = page_text.replace(['\0', '\u{c}'], " ");
         let page_text = page_text.trim();
         if page_text.is_empty() {
@@ -52,36 +37,20 @@ pub(super) fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted, Ex
             extracted.text.push_str("\n\n");
         }
         let number = u32::try_from(page + 1).unwrap_or(u32::MAX);
-        extracted.marks.push(Mark {
-            at: extracted.text.len(),
-            kind: MarkKind::Page(number),
-        });
+        extracted.marks.push(Mark { at: extracted.text.len(), kind: MarkKind::Page(number) });
         extracted.text.push_str(page_text);
         if extracted.text.len() as u64 > limits.max_text_bytes {
-            return Err(ExtractError::TooLarge {
-                measure: Measure::Text,
-                limit: limits.max_text_bytes,
-            });
+            return Err(ExtractError::TooLarge { measure: Measure::Text, limit: limits.max_text_bytes });
         }
     }
-    if extracted.text.is_empty() {
-        Err(ExtractError::NoText { format: FORMAT })
-    } else {
-        Ok(extracted)
-    }
+    if extracted.text.is_empty() { Err(ExtractError::NoText { format: FORMAT }) } else { Ok(extracted) }
 }
 
 fn damaged(error: &Error, page: Option<usize>) -> ExtractError {
     match (error, page) {
         (Error::EncryptedPdf, _) => ExtractError::Encrypted { format: FORMAT },
-        (error, None) => ExtractError::Damaged {
-            format: FORMAT,
-            detail: error.to_string(),
-        },
-        (error, Some(page)) => ExtractError::Damaged {
-            format: FORMAT,
-            detail: format!("page {page}: {error}"),
-        },
+        (error, None) => ExtractError::Damaged { format: FORMAT, detail: error.to_string() },
+        (error, Some(page)) => ExtractError::Damaged { format: FORMAT, detail: format!("page {page}: {error}") },
     }
 }
 

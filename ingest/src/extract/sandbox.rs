@@ -35,6 +35,8 @@ struct Program {
 /// JSON writes one byte of text as at most six, and a mark's fields take up to this many more.
 const ANSWER_BYTES_PER_TEXT_BYTE: u64 = 6;
 const ANSWER_BYTES_FOR_MARKS: u64 = 64 << 20;
+/// A day; longer limits mean the same.
+const MAX_CHILD_SECONDS: u64 = 86_400;
 
 impl Sandbox {
     /// Reads hostile formats in a child: this program with these arguments. It inherits no environment variables.
@@ -49,12 +51,7 @@ impl Sandbox {
         Self(None)
     }
 
-    pub(super) fn run(
-        &self,
-        bytes: &[u8],
-        format: Format,
-        limits: &ExtractLimits,
-    ) -> Result<Extracted, ExtractError> {
+    pub(super) fn run(&self, bytes: &[u8], format: Format, limits: &ExtractLimits) -> Result<Extracted, ExtractError> {
         match &self.0 {
             None => super::read(bytes, format, limits),
             Some(program) => program.run(bytes, format, limits),
@@ -63,53 +60,29 @@ impl Sandbox {
 }
 
 impl Program {
-    fn run(
-        &self,
-        bytes: &[u8],
-        format: Format,
-        limits: &ExtractLimits,
-    ) -> Result<Extracted, ExtractError> {
-        let mut order = serde_json::to_vec(&Order {
-            format,
-            limits: limits.clone(),
-        })
-        .map_err(|error| self.cannot_run(&error.into()))?;
+    fn run(&self, bytes: &[u8], format: Format, limits: &ExtractLimits) -> Result<Extracted, ExtractError> {
+        let mut order =
+            serde_json::to_vec(&Order { format, limits: limits.clone() }).map_err(|error| self.cannot_run(&error.into()))?;
         order.push(b'\n');
         let mut child = self.spawn().map_err(|error| self.cannot_run(&error))?;
-        let deadline = Instant::now() + Duration::from_secs(limits.child_seconds);
-        let timed_out = ExtractError::TimedOut {
-            format,
-            seconds: limits.child_seconds,
-        };
-        let max_answer = limits
-            .max_text_bytes
-            .saturating_mul(ANSWER_BYTES_PER_TEXT_BYTE)
-            + ANSWER_BYTES_FOR_MARKS;
+        let deadline = Instant::now() + Duration::from_secs(limits.child_seconds.min(MAX_CHILD_SECONDS));
+        let timed_out = ExtractError::TimedOut { format, seconds: limits.child_seconds };
+        let max_answer = limits.max_text_bytes.saturating_mul(ANSWER_BYTES_PER_TEXT_BYTE).saturating_add(ANSWER_BYTES_FOR_MARKS);
         let (answer, status) = converse(&mut child, &order, bytes, max_answer, deadline);
         let status = status.map_err(|error| self.cannot_run(&error))?;
-        let Some(answer) = answer else {
+        let (Some(answer), Some(status)) = (answer, status) else {
             return Err(timed_out);
         };
         let answer = answer.map_err(|error| self.cannot_run(&error))?;
         if answer.len() as u64 > max_answer {
-            return Err(ExtractError::TooLarge {
-                measure: Measure::Text,
-                limit: limits.max_text_bytes,
-            });
+            return Err(ExtractError::TooLarge { measure: Measure::Text, limit: limits.max_text_bytes });
         }
         if !status.success() {
             let out_of_time = ended_by_cpu_limit(status);
-            let detail = format!(
-                "its parser ended with {status}, at a defect of the file or for lack of memory"
-            );
-            return Err(if out_of_time {
-                timed_out
-            } else {
-                ExtractError::Damaged { format, detail }
-            });
+            let detail = format!("its parser ended with {status}, at a defect of the file or for lack of memory");
+            return Err(if out_of_time { timed_out } else { ExtractError::Damaged { format, detail } });
         }
-        let answer: Answer =
-            serde_json::from_slice(&answer).map_err(|error| self.cannot_run(&error.into()))?;
+        let answer: Answer = serde_json::from_slice(&answer).map_err(|error| self.cannot_run(&error.into()))?;
         answer.into()
     }
 
@@ -124,10 +97,7 @@ impl Program {
     }
 
     fn cannot_run(&self, error: &io::Error) -> ExtractError {
-        ExtractError::Sandbox {
-            program: self.program.display().to_string(),
-            reason: error.to_string(),
-        }
+        ExtractError::Sandbox { program: self.program.display().to_string(), reason: error.to_string() }
     }
 }
 
@@ -139,7 +109,7 @@ fn converse(
     bytes: &[u8],
     max_answer: u64,
     deadline: Instant,
-) -> (Option<io::Result<Vec<u8>>>, io::Result<ExitStatus>) {
+) -> (Option<io::Result<Vec<u8>>>, io::Result<Option<ExitStatus>>) {
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let (sender, receiver) = mpsc::sync_channel(1);
     thread::scope(|scope| {
@@ -149,29 +119,25 @@ fn converse(
         });
         scope.spawn(move || {
             let mut answer = Vec::new();
-            let read = stdout.map_or(Ok(0), |stdout| {
-                stdout.take(max_answer + 1).read_to_end(&mut answer)
-            });
+            let read = stdout.map_or(Ok(0), |stdout| stdout.take(max_answer.saturating_add(1)).read_to_end(&mut answer));
             let _ = sender.send(read.map(|_| answer));
         });
-        let answer = receiver
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            .ok();
+        let answer = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok();
         // Both threads end with the child, at the latest at the deadline, because its ends of the pipes close.
         (answer, wait_until(child, deadline))
     })
 }
 
-/// Waits for a child and kills it at the deadline.
-fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
+/// Waits for a child; `None` means that it had to be killed at the deadline.
+fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait()? {
-            return Ok(status);
+            return Ok(Some(status));
         }
         thread::sleep(Duration::from_micros(200));
     }
-    let _ = child.kill();
-    child.wait()
+    child.kill()?;
+    child.wait().map(|_| None)
 }
 
 #[cfg(unix)]

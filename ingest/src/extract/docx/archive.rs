@@ -35,19 +35,13 @@ impl<'a> Archive<'a> {
         }
         if declared > limits.max_unpacked_bytes {
             let limit = limits.max_unpacked_bytes;
-            return Err(ExtractError::TooLarge {
-                measure: Measure::Unpacked,
-                limit,
-            });
+            return Err(ExtractError::TooLarge { measure: Measure::Unpacked, limit });
         }
         Ok(Self { zip, limits })
     }
 
     /// Opens an entry for reading; `None` when there is none of this name.
-    pub(super) fn entry(
-        &mut self,
-        name: &str,
-    ) -> Result<Option<Entry<impl BufRead + '_>>, ExtractError> {
+    pub(super) fn entry(&mut self, name: &str) -> Result<Option<Entry<impl BufRead + '_>>, ExtractError> {
         let name = name.trim_start_matches('/');
         let file = match self.zip.by_name(name) {
             Ok(file) => file,
@@ -55,15 +49,8 @@ impl<'a> Archive<'a> {
             Err(error) => return Err(damaged(error)),
         };
         let limit = self.limits.unpacked_bound(file.compressed_size());
-        let bounded = Bounded {
-            inner: file,
-            left: limit,
-        };
-        Ok(Some(Entry {
-            name: name.to_owned(),
-            limit,
-            reader: BufReader::new(bounded),
-        }))
+        let bounded = Bounded { inner: file, left: limit };
+        Ok(Some(Entry { name: name.to_owned(), limit, reader: BufReader::new(bounded) }))
     }
 }
 
@@ -84,10 +71,22 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(read as u64)
-            .ok_or(io::ErrorKind::QuotaExceeded)?;
+        self.left = self.left.checked_sub(read as u64).ok_or(io::ErrorKind::QuotaExceeded)?;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_past_the_limit_fails() {
+        let read = |left| {
+            let mut text = String::new();
+            Bounded { inner: &b"four"[..], left }.read_to_string(&mut text).map(|_| text)
+        };
+        assert_eq!(read(4).unwrap(), "four");
+        assert_eq!(read(3).unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
     }
 }

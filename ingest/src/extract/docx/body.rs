@@ -15,11 +15,7 @@ use super::{
 use crate::extract::{ExtractError, ExtractLimits, Extracted, Mark, MarkKind, Measure};
 
 /// Reads the main document.
-pub(super) fn read<R: BufRead>(
-    entry: Entry<R>,
-    styles: &Styles,
-    limits: &ExtractLimits,
-) -> Result<Extracted, ExtractError> {
+pub(super) fn read<R: BufRead>(entry: Entry<R>, styles: &Styles, limits: &ExtractLimits) -> Result<Extracted, ExtractError> {
     let mut body = Body::new(styles);
     walk(entry, |step| {
         match step {
@@ -29,10 +25,7 @@ pub(super) fn read<R: BufRead>(
             Step::Text(_) => {}
         }
         if (body.written.text.len() + body.pending_bytes) as u64 > limits.max_text_bytes {
-            return Err(ExtractError::TooLarge {
-                measure: Measure::Text,
-                limit: limits.max_text_bytes,
-            });
+            return Err(ExtractError::TooLarge { measure: Measure::Text, limit: limits.max_text_bytes });
         }
         Ok(())
     })?;
@@ -186,10 +179,7 @@ impl<'a> Body<'a> {
             Some(Role::Heading(level)) => {
                 let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
                 let at = self.line(Line::Prose, &text);
-                self.written.marks.push(Mark {
-                    at,
-                    kind: MarkKind::Heading { level, text },
-                });
+                self.written.marks.push(Mark { at, kind: MarkKind::Heading { level, text } });
             }
             role if paragraph.is_listed || role == Some(Role::Item) => {
                 self.line(Line::Item, &format!("- {text}"));
@@ -207,9 +197,7 @@ impl<'a> Body<'a> {
     fn line(&mut self, line: Line, text: &str) -> usize {
         let joined = line == self.last && line != Line::Prose;
         if !self.written.text.is_empty() {
-            self.written
-                .text
-                .push_str(if joined { "\n" } else { "\n\n" });
+            self.written.text.push_str(if joined { "\n" } else { "\n\n" });
         }
         self.last = line;
         let at = self.written.text.len();

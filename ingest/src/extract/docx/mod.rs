@@ -34,19 +34,12 @@ pub(super) fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted, Ex
         Some(entry) => styles::core_title(entry)?,
         None => None,
     };
-    let entry = archive
-        .entry(&main)?
-        .ok_or_else(|| damaged(format!("`{main}` is missing")))?;
+    let entry = archive.entry(&main)?.ok_or_else(|| damaged(format!("`{main}` is missing")))?;
     let mut extracted = body::read(entry, &styles, limits)?;
-    extracted.title = title
-        .or(extracted.title)
-        .or_else(|| first_heading(&extracted.marks));
+    extracted.title = title.or(extracted.title).or_else(|| first_heading(&extracted.marks));
     Ok(extracted)
 }
 
 fn damaged(detail: impl ToString) -> ExtractError {
-    ExtractError::Damaged {
-        format: FORMAT,
-        detail: detail.to_string(),
-    }
+    ExtractError::Damaged { format: FORMAT, detail: detail.to_string() }
 }

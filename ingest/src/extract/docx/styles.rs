@@ -50,20 +50,13 @@ pub(super) fn read<R: BufRead>(entry: Entry<R>) -> Result<Styles, ExtractError> 
         match step {
             Step::Open(element) => match element.local_name().as_ref() {
                 "style" => {
-                    open = Definition {
-                        id: attribute(element, "styleId").unwrap_or_default(),
-                        ..Definition::default()
-                    };
+                    open = Definition { id: attribute(element, "styleId").unwrap_or_default(), ..Definition::default() };
                 }
                 "name" => {
                     let named = attribute(element, "val").and_then(|name| role_of_name(&name));
                     open.role = named.or(open.role);
                 }
-                "outlineLvl" => {
-                    open.role = open
-                        .role
-                        .or_else(|| outline_role(attribute(element, "val")?))
-                }
+                "outlineLvl" => open.role = open.role.or_else(|| outline_role(attribute(element, "val")?)),
                 "basedOn" => open.based_on = attribute(element, "val"),
                 _ => {}
             },
@@ -84,10 +77,7 @@ pub(super) fn read<R: BufRead>(entry: Entry<R>) -> Result<Styles, ExtractError> 
                 roles.insert(id.clone(), role);
                 break;
             }
-            style = definition
-                .based_on
-                .as_ref()
-                .and_then(|base| definitions.get(base));
+            style = definition.based_on.as_ref().and_then(|base| definitions.get(base));
         }
     }
     Ok(Styles { roles })
@@ -119,8 +109,7 @@ pub(super) fn main_document<R: BufRead>(entry: Entry<R>) -> Result<Option<String
         if let Step::Open(element) = step
             && attribute(element, "Type").is_some_and(|kind| kind.ends_with("/officeDocument"))
         {
-            target =
-                attribute(element, "Target").map(|name| name.trim_start_matches('/').to_owned());
+            target = attribute(element, "Target").map(|name| name.trim_start_matches('/').to_owned());
         }
         Ok(())
     })?;

@@ -33,25 +33,17 @@ pub(super) fn walk<R: BufRead>(
     let mut depth = 0_usize;
     loop {
         buffer.clear();
-        let event = reader
-            .read_event_into(&mut buffer)
-            .map_err(|error| match &error {
-                quick_xml::Error::Io(io) if io.kind() == ErrorKind::QuotaExceeded => {
-                    ExtractError::ZipBomb {
-                        entry: entry.name.clone(),
-                        limit: entry.limit,
-                    }
-                }
-                _ => damaged(format!("{}: {error}", entry.name)),
-            })?;
+        let event = reader.read_event_into(&mut buffer).map_err(|error| match &error {
+            quick_xml::Error::Io(io) if io.kind() == ErrorKind::QuotaExceeded => {
+                ExtractError::ZipBomb { entry: entry.name.clone(), limit: entry.limit }
+            }
+            _ => damaged(format!("{}: {error}", entry.name)),
+        })?;
         match &event {
             Event::Start(start) => {
                 depth += 1;
                 if depth > MAX_DEPTH {
-                    return Err(ExtractError::TooDeep {
-                        format: FORMAT,
-                        limit: MAX_DEPTH as u64,
-                    });
+                    return Err(ExtractError::TooDeep { format: FORMAT, limit: MAX_DEPTH as u64 });
                 }
                 visit(Step::Open(start))?;
             }
@@ -87,12 +79,6 @@ pub(super) fn walk<R: BufRead>(
 
 /// The value of an attribute by its name without prefix.
 pub(super) fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
-    let found = element
-        .attributes()
-        .flatten()
-        .find(|attribute| attribute.key.local_name().as_ref() == name)?;
-    found
-        .normalized_value(XmlVersion::Implicit1_0)
-        .ok()
-        .map(|value| value.into_owned())
+    let found = element.attributes().flatten().find(|attribute| attribute.key.local_name().as_ref() == name)?;
+    found.normalized_value(XmlVersion::Implicit1_0).ok().map(|value| value.into_owned())
 }
