@@ -1,1 +1,7 @@
-//! The program.
+//! The program: configuration, callers, the HTTP API and the command line, over the engine and its ingest.
+//!
+//! Identity is made in one place ([`callers`]) and is a type. Handlers translate; they hold no ranking and no access rule.
+
+pub mod callers;
+pub mod config;
+pub mod http;

@@ -1,0 +1,184 @@
+//! Settings: one TOML file, overridden by `SIGHTLINE_…` variables, overridden by flags of the command line.
+//!
+//! Every limit is a setting with its unit in its name. An unknown key of the file is an error that names it; an unknown
+//! variable is not, since programs that call Sightline keep variables of their own.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// The file that is read from the working directory when none is named.
+pub const DEFAULT_FILE: &str = "sightline.toml";
+const VARIABLE_PREFIX: &str = "SIGHTLINE_";
+
+/// The settings of one process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The address and port that the server listens on.
+    pub listen: String,
+    /// The folder of the embedding model. Absent: `./model`, or `model` beside an ancestor of the program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<PathBuf>,
+    /// How many instances of the model embed at the same time; 0 turns the vector half off.
+    pub embedder_instances: usize,
+    /// The largest body of a request, and the largest line of a batch.
+    pub max_request_body_bytes: usize,
+    /// How many searches and reads run at the same time.
+    pub max_concurrent_searches: usize,
+    /// How many documents are extracted, embedded and stored at the same time.
+    pub max_concurrent_puts: usize,
+    /// How many deletions and permission changes run at the same time.
+    pub max_concurrent_changes: usize,
+    /// How many more requests of each kind wait for their turn; beyond that they are turned away.
+    pub max_waiting_requests: usize,
+    /// How many receipts of one batch are kept for a client that does not read while it writes.
+    pub max_batch_receipts_waiting: usize,
+    /// How long a request may take; in a batch, how long the client may pause.
+    pub request_timeout_seconds: u64,
+    /// How long requests under way may take to end when the server is told to stop.
+    pub shutdown_grace_seconds: u64,
+    /// Whether an app with `assert-user` may also name groups, in `Sightline-Groups`.
+    pub allow_asserted_groups: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Config {
+            data: PathBuf::from("./sightline-data"),
+            listen: "127.0.0.1:8600".to_owned(),
+            model: None,
+            embedder_instances: cores.min(8),
+            max_request_body_bytes: 32 << 20,
+            max_concurrent_searches: (cores * 2).max(4),
+            max_concurrent_puts: cores.max(2),
+            max_concurrent_changes: 16,
+            max_waiting_requests: 256,
+            max_batch_receipts_waiting: 100_000,
+            request_timeout_seconds: 60,
+            shutdown_grace_seconds: 20,
+            allow_asserted_groups: false,
+        }
+    }
+}
+
+/// Why the settings could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or holds a key or value that is not a setting.
+    #[error("{origin}: {reason}")]
+    Invalid {
+        /// The file or variable.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads `file`, or [`DEFAULT_FILE`] where it is present, and then the process's variables.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the file or variable and the key.
+    pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+        let default = Path::new(DEFAULT_FILE);
+        let file = file.or_else(|| default.exists().then_some(default));
+        let mut table = Table::new();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
+            let invalid = |error: toml::de::Error| ConfigError::Invalid {
+                origin: path.display().to_string(),
+                reason: error.to_string().trim_end().to_owned(),
+            };
+            table = toml::from_str(&text).map_err(invalid)?;
+            // Read once without variables, so that an error points at its line.
+            toml::from_str::<Config>(&text).map_err(invalid)?.check(&path.display().to_string())?;
+        }
+        Config::overridden(table, |name| std::env::var(name).ok())
+    }
+
+    fn overridden(mut table: Table, variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let defaults = Table::try_from(Config { model: Some(PathBuf::new()), ..Config::default() })
+            .expect("INVARIANT: settings are plain values");
+        let mut origin = "settings".to_owned();
+        for (key, default) in defaults {
+            let name = format!("{VARIABLE_PREFIX}{}", key.to_uppercase());
+            let Some(text) = variable(&name).filter(|text| !text.is_empty()) else { continue };
+            let value = match default {
+                Value::String(_) => Value::String(text),
+                Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| wrong(&name, &text, "true or false"))?),
+                _ => Value::Integer(text.parse().map_err(|_| wrong(&name, &text, "a whole number"))?),
+            };
+            table.insert(key, value);
+            origin = name;
+        }
+        let config: Config =
+            table.try_into().map_err(|error| ConfigError::Invalid { origin: origin.clone(), reason: error.to_string() })?;
+        config.check(&origin)?;
+        Ok(config)
+    }
+
+    fn check(&self, origin: &str) -> Result<(), ConfigError> {
+        for (key, value) in [
+            ("max_request_body_bytes", self.max_request_body_bytes),
+            ("max_concurrent_searches", self.max_concurrent_searches),
+            ("max_concurrent_puts", self.max_concurrent_puts),
+            ("max_concurrent_changes", self.max_concurrent_changes),
+            ("max_batch_receipts_waiting", self.max_batch_receipts_waiting),
+            ("request_timeout_seconds", usize::try_from(self.request_timeout_seconds).unwrap_or(usize::MAX)),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::Invalid { origin: origin.to_owned(), reason: format!("{key} must be at least 1") });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wrong(name: &str, text: &str, accepted: &str) -> ConfigError {
+    ConfigError::Invalid { origin: name.to_owned(), reason: format!("`{text}` is not {accepted}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_override_the_file() {
+        let table: Table = toml::from_str("listen = '0.0.0.0:1'\nmax_request_body_bytes = 5").unwrap();
+        let variable = |name: &str| match name {
+            "SIGHTLINE_LISTEN" => Some("127.0.0.1:9".to_owned()),
+            "SIGHTLINE_ALLOW_ASSERTED_GROUPS" => Some("true".to_owned()),
+            "SIGHTLINE_MODEL" => Some("/models/7".to_owned()),
+            _ => None,
+        };
+        let config = Config::overridden(table, variable).unwrap();
+        assert_eq!((config.listen.as_str(), config.max_request_body_bytes), ("127.0.0.1:9", 5));
+        assert_eq!(config.model, Some(PathBuf::from("/models/7")));
+        assert!(config.allow_asserted_groups);
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_values_are_named() {
+        let unknown = Config::overridden(toml::from_str("lisen = 'x'").unwrap(), |_| None).unwrap_err();
+        assert!(unknown.to_string().contains("lisen"), "{unknown}");
+        let variable = |name: &str| (name == "SIGHTLINE_EMBEDDER_INSTANCES").then(|| "many".to_owned());
+        let wrong = Config::overridden(Table::new(), variable).unwrap_err();
+        assert!(wrong.to_string().contains("SIGHTLINE_EMBEDDER_INSTANCES"), "{wrong}");
+        let zero = Config::overridden(toml::from_str("max_concurrent_puts = 0").unwrap(), |_| None).unwrap_err();
+        assert!(zero.to_string().contains("max_concurrent_puts"), "{zero}");
+    }
+}

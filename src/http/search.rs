@@ -1,0 +1,160 @@
+//! `POST /v1/search`: ranked passages with citations.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use sightline_index::{Filter, MAX_QUERY_BYTES, Mode, Query, Results, Timestamp};
+
+use super::Shared;
+use super::allowed::{Allowed, ToSearch};
+use super::body;
+use super::envelope::{fresh_id, milliseconds};
+use super::errors::Problem;
+
+/// The most hits that one request may ask for.
+const MAX_HITS: usize = 100;
+const DEFAULT_HITS: usize = 10;
+
+pub(super) fn router() -> Router<Shared> {
+    Router::new().route("/v1/search", post(search))
+}
+
+/// What is asked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchBody {
+    query: String,
+    #[serde(default = "default_hits")]
+    limit: usize,
+    #[serde(default)]
+    mode: Mode,
+    /// Vector search compares every permitted passage, so it is exact with or without this.
+    #[serde(default, rename = "exact")]
+    _exact: bool,
+    #[serde(default)]
+    filter: FilterBody,
+    #[serde(default)]
+    max_age: Option<String>,
+    #[serde(default)]
+    min_epoch: Option<u64>,
+    #[serde(default)]
+    why: bool,
+    #[serde(default)]
+    neighbors: u32,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FilterBody {
+    sources: Option<Vec<String>>,
+    labels: BTreeMap<String, String>,
+    modified_after: Option<Timestamp>,
+}
+
+/// What is answered.
+#[derive(Serialize)]
+struct Answer {
+    query_id: String,
+    took_ms: f64,
+    #[serde(flatten)]
+    results: Results,
+}
+
+fn default_hits() -> usize {
+    DEFAULT_HITS
+}
+
+async fn search(State(service): State<Shared>, caller: Allowed<ToSearch>, request: Request) -> Result<Json<Answer>, Problem> {
+    let begun = Instant::now();
+    let place = service.searches.enter()?;
+    let asked: SearchBody = body::json(request, service.config().max_request_body_bytes).await?;
+    let now = Timestamp::now();
+    let mut query = asked.query(now)?;
+    let caller = caller.caller().clone();
+    let results = place
+        .run(move || {
+            if query.mode != Mode::Keyword {
+                query.vector = service.pipeline().embed_query(&query.text);
+            }
+            service.engine().search(&caller, &query, now)
+        })
+        .await?;
+    Ok(Json(Answer { query_id: fresh_id("q"), took_ms: milliseconds(begun), results }))
+}
+
+impl SearchBody {
+    fn query(self, now: Timestamp) -> Result<Query, Problem> {
+        if self.query.trim().is_empty() {
+            return Err(Problem::bad_request("empty_query", "query: it is empty; ask something"));
+        }
+        if self.query.len() > MAX_QUERY_BYTES {
+            let detail = format!("query: {} bytes, at most {MAX_QUERY_BYTES} are allowed", self.query.len());
+            return Err(Problem::bad_request("query_too_long", detail));
+        }
+        if self.limit == 0 || self.limit > MAX_HITS {
+            return Err(Problem::bad_request("invalid_field", format!("limit: 1 to {MAX_HITS} are allowed")));
+        }
+        let max_age = self.max_age.as_deref().map(|age| oldest(age, now)).transpose()?;
+        let FilterBody { sources, labels, modified_after } = self.filter;
+        Ok(Query {
+            text: self.query,
+            vector: None,
+            mode: self.mode,
+            limit: self.limit,
+            filter: Filter { sources, labels, modified_after: modified_after.max(max_age) },
+            min_epoch: self.min_epoch,
+            why: self.why,
+            neighbors: self.neighbors,
+        })
+    }
+}
+
+/// The time that lies an age such as `90d` before now.
+fn oldest(age: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+    let digits = age.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let milliseconds = match age.get(digits.len()..) {
+        Some("s") => Some(1_000),
+        Some("m") => Some(60_000),
+        Some("h") => Some(3_600_000),
+        Some("d") => Some(86_400_000),
+        Some("w") => Some(604_800_000),
+        _ => None,
+    };
+    let count = Some(digits).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+    let age = count.and_then(|digits| digits.parse::<i64>().ok()).zip(milliseconds);
+    let (count, milliseconds) =
+        age.ok_or_else(|| Problem::bad_request("invalid_field", "max_age: a number and one of s, m, h, d, w, such as `90d`"))?;
+    Ok(Timestamp(now.0.saturating_sub(count.saturating_mul(milliseconds))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_counted_back_from_now() {
+        let now = Timestamp(10_000_000_000);
+        for (age, before) in [("45s", 45_000), ("30m", 1_800_000), ("12h", 43_200_000), ("2d", 172_800_000), ("2w", 1_209_600_000)]
+        {
+            assert_eq!(oldest(age, now).unwrap(), Timestamp(now.0 - before), "{age}");
+        }
+        assert!(oldest("9223372036854775807w", now).unwrap() < now);
+        for age in ["", "d", "90", "90 d", "-1d", "+1d", "1.5h", "1y", "1D", "90dd"] {
+            assert!(oldest(age, now).is_err(), "{age}");
+        }
+    }
+
+    #[test]
+    fn the_later_of_both_bounds_holds() {
+        let now = Timestamp(10_000_000_000);
+        let query = |text: &str| body::parse::<SearchBody>(text.as_bytes()).unwrap().query(now).unwrap().filter.modified_after;
+        assert_eq!(query(r#"{"query":"a"}"#), None);
+        assert_eq!(query(r#"{"query":"a","max_age":"1d"}"#), Some(Timestamp(9_913_600_000)));
+        let later = r#"{"query":"a","max_age":"1d","filter":{"modified_after":"2020-01-01T00:00:00Z"}}"#;
+        assert_eq!(query(later), Timestamp::parse("2020-01-01T00:00:00Z"));
+    }
+}

@@ -1,0 +1,70 @@
+//! What all handlers share: the engine, the way into it, the settings and the lanes.
+
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use sightline_index::{Engine, Timestamp, Write};
+use sightline_ingest::Pipeline;
+
+use super::errors::Problem;
+use super::lane::{Lane, Place};
+use super::receipt::ReceiptBody;
+use crate::callers::Identity;
+use crate::config::Config;
+
+/// The running service. It holds the engine open as long as it lives.
+#[derive(Debug)]
+pub struct Service {
+    pipeline: Pipeline,
+    config: Config,
+    pub(super) searches: Lane,
+    pub(super) puts: Lane,
+    pub(super) changes: Lane,
+    /// Looking up keys, which is short and not bounded by waiting.
+    lookups: Lane,
+}
+
+impl Service {
+    /// A service over an open engine.
+    pub fn new(pipeline: Pipeline, config: Config) -> Service {
+        let lane = |running: usize| Lane::new(running, config.max_waiting_requests);
+        Service {
+            searches: lane(config.max_concurrent_searches),
+            puts: lane(config.max_concurrent_puts),
+            changes: lane(config.max_concurrent_changes),
+            lookups: lane(config.max_concurrent_searches),
+            pipeline,
+            config,
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Arc<Engine> {
+        self.pipeline.engine()
+    }
+
+    /// The way in for documents.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Identifies the sender of a request, as the keys stand now.
+    pub(super) async fn identify(self: &Arc<Self>, headers: &HeaderMap) -> Result<Identity, Problem> {
+        let (service, headers) = (self.clone(), headers.clone());
+        let look_up = move || Identity::of(service.engine(), &headers, service.config.allow_asserted_groups, Timestamp::now());
+        self.lookups.wait().await?.run(look_up).await
+    }
+
+    /// Carries out one change that is neither a document nor costly, and answers with its receipt.
+    pub(super) async fn change(self: &Arc<Self>, place: Place, write: Write) -> Result<ReceiptBody, Problem> {
+        let service = self.clone();
+        let receipts = place.run(move || service.engine().write(vec![write], Timestamp::now())).await?;
+        let receipt = receipts.into_iter().next().ok_or_else(|| Problem::internal("a write had no receipt"))?;
+        ReceiptBody::of(receipt)
+    }
+}
