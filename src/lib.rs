@@ -3,5 +3,10 @@
 //! Identity is made in one place ([`callers`]) and is a type. Handlers translate; they hold no ranking and no access rule.
 
 pub mod callers;
+pub mod cli;
 pub mod config;
 pub mod http;
+
+mod error;
+
+pub use error::Error;

@@ -1,0 +1,49 @@
+//! Opening what commands work on: the engine, the model, and the way of documents between them.
+
+use std::sync::Arc;
+
+use sightline_index::{Engine, Options};
+use sightline_ingest::{Embedder, Limits, Pipeline, Sandbox};
+
+use super::EXTRACT_CHILD;
+use crate::config::Config;
+use crate::error::Error;
+
+/// The model, `instances` times; `None` when the settings turn it off or there is none.
+pub(super) fn embedder(config: &Config, instances: usize) -> Result<Option<Arc<Embedder>>, Error> {
+    if config.embedder_instances == 0 {
+        return Ok(None);
+    }
+    let Some(dir) = Embedder::find(config.model.as_deref()) else {
+        tracing::warn!(
+            "no embedding model was found; only keywords are searched (run `make model`, or name one with SIGHTLINE_MODEL)"
+        );
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(Embedder::open(&dir, instances)?)))
+}
+
+/// The engine without a model: for reading beside a running server, or for changes that need no vectors.
+pub(super) fn engine(config: &Config, read_only: bool) -> Result<Engine, Error> {
+    if read_only && !config.data.exists() {
+        return Err(Error::NoData { path: config.data.clone() });
+    }
+    Ok(Engine::open(&config.data, &Options { model: None, read_only })?)
+}
+
+/// The engine with the model, and the way of documents between them.
+pub(super) fn pipeline(config: &Config, instances: usize, read_only: bool) -> Result<Pipeline, Error> {
+    if read_only && !config.data.exists() {
+        return Err(Error::NoData { path: config.data.clone() });
+    }
+    let embedder = embedder(config, instances)?;
+    let model = embedder.as_ref().map(|embedder| embedder.model().clone());
+    let engine = Engine::open(&config.data, &Options { model, read_only })?;
+    Ok(Pipeline::new(Arc::new(engine), embedder, Limits::default(), sandbox()?))
+}
+
+/// Hostile files are read by this program in a process of its own.
+fn sandbox() -> Result<Sandbox, Error> {
+    let program = std::env::current_exe().map_err(Error::io("this program's path"))?;
+    Ok(Sandbox::new(program, vec![EXTRACT_CHILD.into()]))
+}
