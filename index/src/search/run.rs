@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::fuse::{self, Candidate};
 use super::query::{Filter, Mode, Query};
 use crate::access::{Access, Bits, Caller, Guard, Permit};
-use crate::catalog::{ChunkRecord, DocumentRecord};
+use crate::catalog::{ChunkRecord, DocumentRecord, sources};
 use crate::citation::Citation;
 use crate::engine::{Engine, Reading, View};
 use crate::error::{Error, Result};
@@ -93,6 +93,34 @@ impl Engine {
             }
         }
         results
+    }
+
+    /// The documents of the best passages, as (source, id), each once at the rank of its best passage, without their
+    /// texts. For measuring rankings deeper than an answer shows.
+    pub fn rank_documents(&self, caller: &Caller, query: &Query, limit: usize, now: Timestamp) -> Result<Vec<(String, String)>> {
+        query.check(self.model().map_or(0, |model| model.dimensions))?;
+        let (permit, view) = self.permit(caller, now);
+        let (mode, _) = effective_mode(query, &view);
+        let scope = Scope::new(&self.state.read().access, &permit, &view, &query.filter);
+        let words: Vec<String> = keyword::terms(&query.text).into_iter().map(|term| term.text).collect();
+        let ranked = rank(&scope, query, mode, &words)?;
+        self.catalog.read(|db| {
+            let mut seen = HashSet::new();
+            let mut found = Vec::new();
+            for candidate in ranked {
+                if found.len() == limit {
+                    break;
+                }
+                let Some(chunk) = ChunkRecord::get(db, candidate.chunk)? else { continue };
+                if !seen.insert(chunk.doc) {
+                    continue;
+                }
+                let Some(document) = DocumentRecord::by_num(db, chunk.doc)? else { continue };
+                let source = sources::id(db, document.source)?.unwrap_or_default();
+                found.push((source, document.id));
+            }
+            Ok(found)
+        })
     }
 
     fn attempt(&self, caller: &Caller, permit: &Permit, view: &View, query: &Query, now: Timestamp) -> Result<(Results, bool)> {

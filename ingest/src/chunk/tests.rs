@@ -138,6 +138,28 @@ fn joined_siblings_are_cited_by_what_they_share() {
 }
 
 #[test]
+fn what_began_elsewhere_is_not_cited_as_what_it_leads_to() {
+    let text = "# A\n\na\n\n# B\n\n## C\n\nThis is under C, and A is not.";
+    let chunks = chunk(text, &marks_of(text), &[], &small());
+    assert_eq!(texts(text, &chunks), [text]);
+    assert!(chunks.iter().all(|chunk| chunk.headings.is_empty()));
+}
+
+#[test]
+fn a_lone_heading_goes_with_what_it_introduces() {
+    let text = "# A\n\nLong enough to stand alone.\n\n# B\n\n## C\n\nLong enough to stand alone.";
+    let chunks = chunk(text, &marks_of(text), &[], &small());
+    assert_eq!(chunks.iter().map(|c| c.headings.join("/")).collect::<Vec<_>>(), ["A", "B/C"]);
+}
+
+#[test]
+fn a_part_has_no_headings_of_the_part_before() {
+    let marks = [heading(0, 1, "A"), Mark { at: 5, kind: MarkKind::Part("b".into()) }];
+    let chunks = chunk("# A\n\nb", &marks, &[], &small());
+    assert_eq!(chunks.iter().map(|c| c.headings.join("/")).collect::<Vec<_>>(), ["A", ""]);
+}
+
+#[test]
 fn sections_and_parts_are_never_crossed() {
     let text = "public a\nsecret b\npublic c\nattached d";
     let sections = [SectionSpan { name: "salary".into(), start: 9, end: 18 }];

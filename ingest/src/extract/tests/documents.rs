@@ -78,7 +78,10 @@ fn docx_bombs_are_stopped() {
     let zeros = vec![b' '; 32 << 20];
     let bomb = archive(&[("word/document.xml", &zeros)]);
     assert_eq!(code(in_process(&bomb, DOCX)), "zip_bomb");
-    // The same with a directory and a header that claim 100 bytes.
+    // An entry that is not read counts as well, by what it declares.
+    let unread = archive(&[("word/document.xml", document_xml("").as_bytes()), ("word/media/image.bmp", &zeros)]);
+    assert_eq!(code(in_process(&unread, DOCX)), "zip_bomb");
+    // The first one with a directory and a header that claim 100 bytes.
     let mut lying = bomb;
     for (signature, field) in [(b"PK\x03\x04", 22), (b"PK\x01\x02", 24)] {
         let at = lying.windows(4).position(|window| window == signature).unwrap() + field;
