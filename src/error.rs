@@ -17,6 +17,12 @@ pub enum Error {
     /// The settings are not understood.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    /// A collection could not be evaluated.
+    #[error(transparent)]
+    Eval(#[from] crate::eval::EvalError),
+    /// The sample company did not show what it should.
+    #[error("the demo failed: {0}")]
+    Demo(String),
     /// A file, a socket or a stream failed.
     #[error("{what}: {source}")]
     Io {

@@ -5,6 +5,7 @@
 pub mod callers;
 pub mod cli;
 pub mod config;
+pub mod eval;
 pub mod http;
 
 mod error;

@@ -85,8 +85,8 @@ pub enum IngestError {
     /// It could not be stored.
     #[error(transparent)]
     Index(#[from] sightline_index::Error),
-    /// A section names a heading that the document does not have.
-    #[error("section `{name}` names a heading that the document does not have")]
+    /// A section names a heading that the document does not have, or has more than once.
+    #[error("section `{name}` must be named like exactly one heading of the document; correct the name, or the headings")]
     NoHeading {
         /// The section's name.
         name: String,

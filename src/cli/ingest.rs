@@ -86,7 +86,7 @@ impl Ingest {
     }
 }
 
-fn summary(source: &str, report: &SyncReport) -> String {
+pub(super) fn summary(source: &str, report: &SyncReport) -> String {
     let count = |number: usize| grouped(number as u64);
     let pace = report.chunks as f64 / report.seconds.max(0.001);
     format!(
@@ -113,13 +113,13 @@ fn summary(source: &str, report: &SyncReport) -> String {
 }
 
 /// Tells how far a sync has come: a bar on a terminal, a line now and then elsewhere.
-struct Teller {
+pub(super) struct Teller {
     bar: Option<ProgressBar>,
     told: std::cell::Cell<Instant>,
 }
 
 impl Teller {
-    fn new() -> Teller {
+    pub(super) fn new() -> Teller {
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files  {msg}  {elapsed} (eta {eta})");
         let bar = std::io::stderr().is_terminal().then(|| match style {
             Ok(style) => ProgressBar::new(0).with_style(style),
@@ -128,7 +128,7 @@ impl Teller {
         Teller { bar, told: std::cell::Cell::new(Instant::now()) }
     }
 
-    fn tell(&self, progress: &Progress) {
+    pub(super) fn tell(&self, progress: &Progress) {
         let Progress { files, done, chunks, embedded, failed } = *progress;
         if let Some(bar) = &self.bar {
             bar.set_length(files as u64);
@@ -140,7 +140,7 @@ impl Teller {
         }
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

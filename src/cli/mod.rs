@@ -2,7 +2,9 @@
 //!
 //! Results go to standard output, everything else to standard error. Secrets never come from arguments.
 
+mod demo;
 mod doctor;
+mod eval;
 mod group;
 mod ingest;
 mod key;
@@ -62,6 +64,10 @@ enum Command {
     Key(key::Key),
     /// Check the data directory and the model
     Doctor(doctor::Doctor),
+    /// Measure how well a judged collection is ranked
+    Eval(eval::Eval),
+    /// Show the main job on the sample company
+    Demo(demo::Demo),
 }
 
 impl Cli {
@@ -82,6 +88,8 @@ impl Cli {
             Command::Group(command) => command.run(&config),
             Command::Key(command) => command.run(&config),
             Command::Doctor(command) => command.run(&config),
+            Command::Eval(command) => command.run(&config),
+            Command::Demo(command) => command.run(config),
         }
     }
 }

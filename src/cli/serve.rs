@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use sightline_index::Engine;
 use tokio::net::TcpListener;
 
 use super::{open, output};
@@ -30,30 +31,83 @@ impl Serve {
             config.listen = listen;
         }
         let pipeline = open::pipeline(&config, config.embedder_instances, false)?;
-        let grace = Duration::from_secs(config.shutdown_grace_seconds);
-        let engine = pipeline.engine().clone();
-        let service = Arc::new(Service::new(pipeline, config));
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::io("the async runtime"))?;
-        let served = runtime.block_on(listen_and_serve(service));
-        // Work that nobody waits for any more may still write; it ends before the engine does.
-        runtime.shutdown_timeout(grace);
-        engine.checkpoint()?;
-        served.map(|()| ExitCode::SUCCESS)
+        let running = Running::start(Arc::new(Service::new(pipeline, config)))?;
+        output::print(&format!("listening on http://{}\n", running.address()))?;
+        running.wait()?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-async fn listen_and_serve(service: Arc<Service>) -> Result<(), Error> {
-    let address = service.config().listen.clone();
-    let listener = TcpListener::bind(&address).await.map_err(Error::io(format!("cannot listen on {address}")))?;
-    let bound = listener.local_addr().map_err(Error::io(address))?;
-    warn_when_public(bound);
-    let stop = stop_signal()?;
-    output::print(&format!("listening on http://{bound}\n"))?;
-    let model = service.engine().model().map_or("none", |model| model.name.as_str());
-    tracing::info!(%bound, data = %service.config().data.display(), model, "ready");
-    http::serve(service, listener, stop).await.map_err(Error::io("the server"))?;
+/// A server under way.
+pub(super) struct Running {
+    runtime: tokio::runtime::Runtime,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    stop: tokio::sync::oneshot::Sender<()>,
+    address: SocketAddr,
+    engine: Arc<Engine>,
+    grace: Duration,
+}
+
+impl Running {
+    /// Listens and serves on threads of its own, until it is told to stop.
+    pub(super) fn start(service: Arc<Service>) -> Result<Running, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::io("the async runtime"))?;
+        let grace = Duration::from_secs(service.config().shutdown_grace_seconds);
+        let engine = service.engine().clone();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (served, address) = runtime.block_on(async {
+            let wanted = service.config().listen.clone();
+            let listener = TcpListener::bind(&wanted).await.map_err(Error::io(format!("cannot listen on {wanted}")))?;
+            let bound = listener.local_addr().map_err(Error::io(wanted))?;
+            warn_when_public(bound);
+            let signal = stop_signal()?;
+            let model = service.engine().model().map_or("none", |model| model.name.as_str());
+            tracing::info!(%bound, data = %service.config().data.display(), model, "ready");
+            let stop = async move {
+                tokio::select! {
+                    () = signal => {}
+                    Ok(()) = stopped => {}
+                }
+            };
+            Ok::<_, Error>((tokio::spawn(http::serve(service, listener, stop)), bound))
+        })?;
+        Ok(Running { runtime, served, stop, address, engine, grace })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it after the requests under way.
+    pub(super) fn stop(self) -> Result<(), Error> {
+        let Running { runtime, served, stop, engine, grace, .. } = self;
+        // It fails when a signal has ended the server already.
+        let _ended = stop.send(());
+        end(runtime, served, &engine, grace)
+    }
+
+    /// Waits until a signal ends it.
+    pub(super) fn wait(self) -> Result<(), Error> {
+        let Running { runtime, served, stop, engine, grace, .. } = self;
+        let ended = end(runtime, served, &engine, grace);
+        drop(stop);
+        ended
+    }
+}
+
+fn end(
+    runtime: tokio::runtime::Runtime,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    engine: &Engine,
+    grace: Duration,
+) -> Result<(), Error> {
+    let served = runtime.block_on(served).unwrap_or_else(|failed| Err(std::io::Error::other(failed)));
+    // Work that nobody waits for any more may still write; it ends before the engine does.
+    runtime.shutdown_timeout(grace);
+    engine.checkpoint()?;
     tracing::info!("stopped");
-    Ok(())
+    served.map_err(Error::io("the server"))
 }
 
 fn warn_when_public(address: SocketAddr) {

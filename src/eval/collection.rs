@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// Judged documents by query: relevance above 0 is relevant.
-pub type Judgements = BTreeMap<String, BTreeMap<String, i64>>;
+pub(crate) type Judgements = BTreeMap<String, BTreeMap<String, i64>>;
 
 /// Why a collection cannot be read.
 #[derive(Debug, thiserror::Error)]

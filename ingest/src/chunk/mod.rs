@@ -39,7 +39,7 @@ impl Default for ChunkLimits {
 
 /// A passage of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// Where the passage begins, in bytes, at a character that is not white space.
     pub start: usize,
     /// Where the passage ends, in bytes, exclusive, after a character that is not white space.
@@ -61,7 +61,7 @@ pub struct Chunk {
 /// Spans should not overlap: a chunk carries one section's name, that of the span which begins last. An offset inside a
 /// character is moved outwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SectionSpan {
+pub(crate) struct SectionSpan {
     /// The section's name.
     pub name: String,
     /// Where the section begins, in bytes.
@@ -75,7 +75,7 @@ pub struct SectionSpan {
 /// It follows headings, then paragraphs, then lines and sentences, then words, in time linear in the text's length. A
 /// chunk may run over a page's end.
 #[must_use]
-pub fn chunk(text: &str, marks: &[Mark], sections: &[SectionSpan], limits: &ChunkLimits) -> Vec<Chunk> {
+pub(crate) fn chunk(text: &str, marks: &[Mark], sections: &[SectionSpan], limits: &ChunkLimits) -> Vec<Chunk> {
     let bounds = weight::Bounds::new(limits);
     let mut pieces = Vec::new();
     for block in outline::blocks(text, marks, sections) {
@@ -116,15 +116,20 @@ fn heading_of(mark: &Mark) -> Option<String> {
     }
 }
 
-/// The span of the section under the first heading with this text: from its line to the next heading of the same or a
-/// higher level, the next mail part, or the end. White space around and between words does not matter; case does.
+/// The span of the section under the heading with this text: from its line to the next heading of the same or a higher
+/// level, the next mail part, or the end. White space around and between words does not matter; case does. `None` when
+/// there is no such heading, or more than one: which of them an ACL is meant for must not be guessed.
 #[must_use]
-pub fn section_under_heading(text: &str, marks: &[Mark], heading: &str) -> Option<(usize, usize)> {
-    let mut rest = marks.iter();
-    let (start, opened) = rest.by_ref().find_map(|mark| match &mark.kind {
+pub(crate) fn section_under_heading(text: &str, marks: &[Mark], heading: &str) -> Option<(usize, usize)> {
+    let named = |mark: &Mark| match &mark.kind {
         MarkKind::Heading { level, text } if text.split_whitespace().eq(heading.split_whitespace()) => Some((mark.at, *level)),
         _ => None,
-    })?;
+    };
+    let mut rest = marks.iter();
+    let (start, opened) = rest.by_ref().find_map(named)?;
+    if rest.clone().any(|mark| named(mark).is_some()) {
+        return None;
+    }
     let end = rest.find_map(|mark| match &mark.kind {
         MarkKind::Heading { level, .. } if *level <= opened => Some(mark.at),
         MarkKind::Part(_) => Some(mark.at),

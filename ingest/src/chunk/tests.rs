@@ -198,6 +198,7 @@ fn finds_the_section_under_a_heading() {
     assert_eq!(section_under_heading(text, &marks, "pay"), None);
     let marks = [heading(0, 1, "A"), Mark { at: 5, kind: MarkKind::Part("b".into()) }];
     assert_eq!(section_under_heading("# A\n\nb", &marks, "A"), Some((0, 5)));
+    assert_eq!(section_under_heading("# A\n\nb\n\n# A", &[heading(0, 1, "A"), heading(8, 1, "A")], "A"), None, "ambiguous");
 }
 
 /// The time bound is generous, because tests run without optimization; what it excludes is quadratic time.

@@ -22,8 +22,10 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use child::run_child;
-pub use error::{ExtractError, Measure};
-pub use format::{Format, mime_of};
+pub use error::ExtractError;
+pub(crate) use error::Measure;
+pub(crate) use format::Format;
+pub use format::mime_of;
 pub use limits::ExtractLimits;
 pub use sandbox::Sandbox;
 
@@ -75,7 +77,7 @@ const MAX_TITLE_CHARS: usize = 500;
 ///
 /// # Errors
 /// See [`ExtractError`]; all but [`ExtractError::Sandbox`] are final for these bytes and limits.
-pub fn extract(bytes: &[u8], mime: &str, limits: &ExtractLimits, sandbox: &Sandbox) -> Result<Extracted, ExtractError> {
+pub(crate) fn extract(bytes: &[u8], mime: &str, limits: &ExtractLimits, sandbox: &Sandbox) -> Result<Extracted, ExtractError> {
     let format = Format::of_mime(mime).ok_or_else(|| ExtractError::Unsupported { mime: mime.to_owned() })?;
     if bytes.len() as u64 > limits.max_file_bytes {
         return Err(ExtractError::TooLarge { measure: Measure::File, limit: limits.max_file_bytes });

