@@ -68,8 +68,7 @@ impl Demo {
         }
         let path = self.folder.join("questions.toml");
         let text = std::fs::read_to_string(&path).map_err(Error::io(path.display().to_string()))?;
-        let questions: Questions =
-            toml::from_str(&text).map_err(|error| Error::Demo(format!("{}: {error}", path.display())))?;
+        let questions: Questions = toml::from_str(&text).map_err(|error| Error::Demo(format!("{}: {error}", path.display())))?;
         let key = key(&config)?;
         let pipeline = open::pipeline(&config, config.embedder_instances, false)?;
         company(&pipeline, &self.folder, &config.data)?;

@@ -86,7 +86,8 @@ fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, CollectionError> {
     for (number, line) in (1..).zip(BufReader::new(File::open(path).map_err(file)?).lines()) {
         let line = line.map_err(file)?;
         if !line.trim().is_empty() {
-            let wrong = |error: serde_json::Error| CollectionError::Line { path: path.to_owned(), line: number, detail: error.to_string() };
+            let wrong =
+                |error: serde_json::Error| CollectionError::Line { path: path.to_owned(), line: number, detail: error.to_string() };
             items.push(serde_json::from_str(&line).map_err(wrong)?);
         }
     }

@@ -86,7 +86,16 @@ impl Work {
         let pause = Duration::from_secs(self.service.config().request_timeout_seconds);
         let mut lines = Lines::new(self.service.config().max_request_body_bytes);
         let ended = loop {
-            let part = match tokio::time::timeout(pause, stream.next()).await {
+            let part = tokio::select! {
+                part = tokio::time::timeout(pause, stream.next()) => part,
+                result = oldest(&mut self.under_way), if !self.under_way.is_empty() => {
+                    if self.receipt(result).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            let part = match part {
                 Ok(Some(Ok(part))) => part,
                 Ok(None) => break None,
                 Ok(Some(Err(error))) => break Some(Problem::bad_request("broken_body", format!("the body broke off: {error}"))),
@@ -147,8 +156,13 @@ impl Work {
 
     /// Waits for the oldest line under way and sends its receipt.
     async fn answer(&mut self) -> Result<(), Gone> {
-        let Some(UnderWay { line, source, id, result }) = self.under_way.pop_front() else { return Ok(()) };
-        let result = result.await.unwrap_or_else(|error| Err(Problem::internal(format!("a line's task panicked: {error}"))));
+        let result = oldest(&mut self.under_way).await;
+        self.receipt(result).await
+    }
+
+    /// Sends the receipt of the oldest line under way, which ended so.
+    async fn receipt(&mut self, result: Result<ReceiptBody, Problem>) -> Result<(), Gone> {
+        let Some(UnderWay { line, source, id, .. }) = self.under_way.pop_front() else { return Ok(()) };
         let (receipt, error) = match result {
             Ok(receipt) => (Some(receipt), None),
             Err(problem) => (None, Some(problem.of_line())),
@@ -157,5 +171,16 @@ impl Work {
         let mut bytes = serde_json::to_vec(&receipt).unwrap_or_default();
         bytes.push(b'\n');
         self.receipts.send(Ok(bytes.into())).await.map_err(|_| Gone)
+    }
+}
+
+/// How the oldest line under way ends. It may be dropped and called again, as long as it has not answered.
+async fn oldest(under_way: &mut VecDeque<UnderWay>) -> Result<ReceiptBody, Problem> {
+    match under_way.front_mut() {
+        Some(line) => {
+            let ended = (&mut line.result).await;
+            ended.unwrap_or_else(|error| Err(Problem::internal(format!("a line's task panicked: {error}"))))
+        }
+        None => std::future::pending().await,
     }
 }

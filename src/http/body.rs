@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use tokio_stream::StreamExt as _;
 
@@ -45,29 +45,63 @@ pub(super) fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Reads a JSON body.
+/// Reads a body that is a JSON object.
 ///
 /// # Errors
 /// 415 for another content type, 413, and what [`parse`] finds.
 pub(super) async fn json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Problem> {
+    parse(&json_bytes(request, limit).await?)
+}
+
+/// Reads a body that is the ACL itself or `{"acl": …}`. Of whatever form the ACL is, the engine judges it.
+///
+/// # Errors
+/// 415 for another content type, 413, and 400 for what is not JSON.
+pub(super) async fn acl(request: Request, limit: usize) -> Result<Option<Value>, Problem> {
+    let body = serde_json::from_slice(&json_bytes(request, limit).await?).map_err(refused)?;
+    Ok(acl_of(body))
+}
+
+fn acl_of(body: Value) -> Option<Value> {
+    match body {
+        Value::Null => None,
+        Value::Object(mut fields) if fields.len() == 1 && fields.contains_key("acl") => {
+            fields.remove("acl").filter(|acl| !acl.is_null())
+        }
+        acl => Some(acl),
+    }
+}
+
+async fn json_bytes(request: Request, limit: usize) -> Result<Bytes, Problem> {
     let media_type = media_type(request.headers());
     if !media_type.is_empty() && media_type != "application/json" {
         return Err(Problem::unsupported_media_type("content-type: application/json"));
     }
-    parse(&read(request, limit).await?)
+    read(request, limit).await
 }
 
-/// Reads JSON.
+/// Reads a JSON object. An array of its fields' values, which serde takes too, is refused.
 ///
 /// # Errors
 /// 400 with the code `malformed_json`, `unknown_field` or `invalid_field`, and a detail that names place and field.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        serde_json::from_slice::<IgnoredAny>(bytes).map_err(refused)?;
+        return Err(not_an_object());
+    }
     serde_json::from_slice(bytes).map_err(refused)
 }
 
-/// Reads a JSON value that was parsed before; errors are those of [`parse`].
-pub(super) fn value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_json::from_value(value).map_err(refused)
+/// Reads a JSON object that was parsed before; errors are those of [`parse`].
+pub(super) fn object<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+    match value.is_object() {
+        true => serde_json::from_value(value).map_err(refused),
+        false => Err(not_an_object()),
+    }
+}
+
+fn not_an_object() -> Problem {
+    Problem::bad_request("invalid_field", "an object is expected")
 }
 
 fn refused(error: serde_json::Error) -> Problem {
@@ -80,17 +114,6 @@ fn refused(error: serde_json::Error) -> Problem {
     Problem::bad_request(code, detail)
 }
 
-/// The ACL in a body that is the ACL itself or `{"acl": …}`. Of whatever form it is, the engine judges it.
-pub(super) fn acl(body: Value) -> Option<Value> {
-    match body {
-        Value::Null => None,
-        Value::Object(mut fields) if fields.len() == 1 && fields.contains_key("acl") => {
-            fields.remove("acl").filter(|acl| !acl.is_null())
-        }
-        acl => Some(acl),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,12 +122,12 @@ mod tests {
     #[test]
     fn an_acl_reaches_the_engine_as_it_is() {
         let bare = json!({"allow": ["everyone"]});
-        assert_eq!(acl(bare.clone()), Some(bare.clone()));
-        assert_eq!(acl(json!({"acl": bare})), Some(bare));
-        assert_eq!(acl(json!({"acl": null})), None);
-        assert_eq!(acl(json!(null)), None);
-        assert_eq!(acl(json!(7)), Some(json!(7)));
+        assert_eq!(acl_of(bare.clone()), Some(bare.clone()));
+        assert_eq!(acl_of(json!({"acl": bare})), Some(bare));
+        assert_eq!(acl_of(json!({"acl": null})), None);
+        assert_eq!(acl_of(json!(null)), None);
+        assert_eq!(acl_of(json!(7)), Some(json!(7)));
         let mixed = json!({"acl": {}, "allow": []});
-        assert_eq!(acl(mixed.clone()), Some(mixed));
+        assert_eq!(acl_of(mixed.clone()), Some(mixed));
     }
 }

@@ -4,7 +4,6 @@ use axum::extract::{Request, State};
 use axum::http::Uri;
 use axum::routing::put;
 use axum::{Json, Router};
-use serde_json::Value;
 use sightline_index::Write;
 
 use super::Shared;
@@ -22,7 +21,7 @@ async fn set(State(service): State<Shared>, app: Allowed<ToIngest>, request: Req
     let ItemPath { source, id, .. } = ItemPath::container(request.uri())?;
     app.reach().change(&source)?;
     let place = service.changes.enter()?;
-    let acl = body::acl(body::json::<Value>(request, service.config().max_request_body_bytes).await?);
+    let acl = body::acl(request, service.config().max_request_body_bytes).await?;
     Ok(Json(service.change(place, Write::SetContainer { source, id, acl }).await?))
 }
 

@@ -5,7 +5,6 @@ use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::Value;
 use sightline_index::{Timestamp, Write};
 use sightline_ingest::{Content, Incoming};
 
@@ -50,7 +49,7 @@ async fn put(State(service): State<Shared>, app: Allowed<ToIngest>, request: Req
     if acl {
         app.reach().change(&source)?;
         let place = service.changes.enter()?;
-        let acl = body::acl(body::json::<Value>(request, limit).await?);
+        let acl = body::acl(request, limit).await?;
         return Ok(Json(service.change(place, Write::SetAcl { source, id, acl }).await?));
     }
     let place = service.puts.enter()?;

@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 use tokio_stream::{Stream, StreamExt as _};
 
 const DRAIN_SECONDS: u64 = 5;
+/// How many times the largest accepted body is read and dropped.
+const DRAIN_BODIES: usize = 8;
 
 /// A body that can be read to its end after its request is gone.
 #[derive(Clone)]
@@ -33,8 +35,9 @@ impl SharedBody {
         Some(shared)
     }
 
-    /// Reads and drops what is left, up to `max_bytes`.
-    pub(super) async fn drain(mut self, max_bytes: usize) {
+    /// Reads and drops what is left, up to some bodies of `max_body_bytes`.
+    pub(super) async fn drain(mut self, max_body_bytes: usize) {
+        let max_bytes = max_body_bytes.saturating_mul(DRAIN_BODIES);
         let rest = async move {
             let mut seen = 0;
             while let Some(Ok(bytes)) = self.next().await {

@@ -41,7 +41,7 @@ pub(super) async fn envelope(State(service): State<Shared>, mut request: Request
             response.headers_mut().insert(header::ALLOW, allow);
         }
         if let Some(body) = body {
-            body.drain(service.config().max_request_body_bytes).await;
+            tokio::spawn(body.drain(service.config().max_request_body_bytes));
         }
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {

@@ -48,10 +48,10 @@ impl Operation {
         });
         match op.as_ref().map(Value::as_str) {
             None | Some(Some("put")) => {
-                body::value::<DocumentBody>(line)?.of_line().map(|document| Operation::Put(Box::new(document)))
+                body::object::<DocumentBody>(line)?.of_line().map(|document| Operation::Put(Box::new(document)))
             }
             Some(Some("delete")) => {
-                body::value::<DeleteBody>(line).map(|DeleteBody { source, id, .. }| Operation::Delete { source, id })
+                body::object::<DeleteBody>(line).map(|DeleteBody { source, id, .. }| Operation::Delete { source, id })
             }
             Some(_) => Err(Problem::bad_request("invalid_field", "op: `put` or `delete` is expected")),
         }

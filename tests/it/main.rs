@@ -1,0 +1,9 @@
+//! Integration tests, in one binary so that linking happens once. One module per feature.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod http;
+mod http_batch;
+mod http_callers;
+mod http_documents;
+mod http_errors;
+mod http_search;
