@@ -1,7 +1,11 @@
 //! `POST /v1/documents/batch`: newline-delimited JSON in, one receipt per line out, in order, while lines still come in.
 //!
-//! Memory is bounded: by the length of a line, by the lines under way, and by the receipts that a client may leave
-//! unread. Lines are worked on side by side, but never two of one document, so that the later line wins.
+//! Lines are extracted and embedded side by side, and written in their order: whatever is ready at the front goes into
+//! one transaction. Memory is bounded: by the bytes of the lines under way, and by the receipts that a client may leave
+//! unread.
+
+mod group;
+mod line;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,7 +17,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use axum::routing::post;
 use serde::Serialize;
-use sightline_index::{Timestamp, Write};
+use sightline_index::Write;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt as _;
@@ -25,11 +29,14 @@ use super::body;
 use super::errors::{LineProblem, Problem};
 use super::receipt::ReceiptBody;
 use crate::callers::Reach;
+use group::write_group;
 use line::{Line, Lines, Operation};
 
-mod line;
-
 const NDJSON: &str = "application/x-ndjson";
+/// The most lines under way, and so the most that one transaction takes.
+const MAX_LINES_UNDER_WAY: usize = 64;
+/// The most bytes of lines under way, in largest accepted bodies.
+const MAX_BODIES_UNDER_WAY: usize = 2;
 
 pub(super) fn router() -> Router<Shared> {
     Router::new().route("/v1/documents/batch", post(batch))
@@ -62,12 +69,13 @@ struct LineReceipt {
     error: Option<LineProblem>,
 }
 
-/// A line that is being worked on.
+/// A line that is being prepared, or waits to be written.
 struct UnderWay {
     line: u64,
+    bytes: usize,
     source: Option<String>,
     id: Option<String>,
-    result: JoinHandle<Result<ReceiptBody, Problem>>,
+    prepared: JoinHandle<Result<Write, Problem>>,
 }
 
 /// The receiver of the receipts is gone.
@@ -82,104 +90,105 @@ struct Work {
 }
 
 impl Work {
+    /// Works until the lines end or nobody reads the receipts any more.
     async fn run(mut self, mut stream: BodyDataStream) {
         let pause = Duration::from_secs(self.service.config().request_timeout_seconds);
         let mut lines = Lines::new(self.service.config().max_request_body_bytes);
-        let ended = loop {
-            let part = tokio::select! {
-                part = tokio::time::timeout(pause, stream.next()) => part,
-                result = oldest(&mut self.under_way), if !self.under_way.is_empty() => {
-                    if self.receipt(result).await.is_err() {
+        let mut ended = false;
+        while !(ended && self.under_way.is_empty()) {
+            while self.has_room()
+                && let Some(line) = lines.next()
+            {
+                self.begin(line);
+            }
+            tokio::select! {
+                part = tokio::time::timeout(pause, stream.next()), if !ended && self.has_room() => {
+                    let last = match part {
+                        Ok(Some(Ok(part))) => {
+                            lines.push(&part);
+                            continue;
+                        }
+                        Ok(None) => lines.last(),
+                        Ok(Some(Err(error))) => {
+                            Some(lines.broken(Problem::bad_request("broken_body", format!("the body broke off: {error}"))))
+                        }
+                        Err(_) => Some(lines.broken(Problem::timed_out())),
+                    };
+                    ended = true;
+                    last.into_iter().for_each(|line| self.begin(line));
+                }
+                prepared = first(&mut self.under_way), if !self.under_way.is_empty() => {
+                    if self.write(prepared).await.is_err() {
                         return;
                     }
-                    continue;
                 }
-            };
-            let part = match part {
-                Ok(Some(Ok(part))) => part,
-                Ok(None) => break None,
-                Ok(Some(Err(error))) => break Some(Problem::bad_request("broken_body", format!("the body broke off: {error}"))),
-                Err(_) => break Some(Problem::timed_out()),
-            };
-            lines.push(&part);
-            while let Some(line) = lines.next() {
-                if self.take(line).await.is_err() {
-                    return;
-                }
-            }
-        };
-        let last = match ended {
-            None => lines.last(),
-            Some(problem) => Some(Line { number: lines.number() + 1, read: Err(problem) }),
-        };
-        if let Some(line) = last
-            && self.take(line).await.is_err()
-        {
-            return;
-        }
-        while !self.under_way.is_empty() {
-            if self.answer().await.is_err() {
-                return;
             }
         }
     }
 
-    /// Begins the work of a line, when there is room for it and no earlier line of the same document is under way.
-    async fn take(&mut self, line: Line) -> Result<(), Gone> {
-        let (source, id) = match &line.read {
+    fn has_room(&self) -> bool {
+        let bytes: usize = self.under_way.iter().map(|line| line.bytes).sum();
+        self.under_way.len() < MAX_LINES_UNDER_WAY && bytes < self.service.config().max_request_body_bytes * MAX_BODIES_UNDER_WAY
+    }
+
+    /// Begins to prepare a line.
+    fn begin(&mut self, line: Line) {
+        let Line { number, bytes, read } = line;
+        let (source, id) = match &read {
             Ok(operation) => operation.item(),
             Err(_) => (None, None),
         };
-        let width = self.service.pipeline().width().max(1) * 2;
-        let same = |other: &UnderWay| id.is_some() && other.id == id && other.source == source;
-        while self.under_way.len() >= width || self.under_way.iter().any(same) {
-            self.answer().await?;
-        }
         let (service, reach) = (self.service.clone(), self.reach.clone());
-        let result = tokio::spawn(async move {
-            match line.read? {
+        let prepared = tokio::spawn(async move {
+            match read? {
                 Operation::Put(incoming) => {
                     reach.put(&incoming.source, &incoming.labels)?;
                     let place = service.puts.wait().await?;
-                    ReceiptBody::of(place.run(move || service.pipeline().put(*incoming, Timestamp::now())).await?)
+                    let (document, _) = place.run(move || service.pipeline().prepare(*incoming)).await?;
+                    Ok(Write::Put(Box::new(document)))
                 }
                 Operation::Delete { source, id } => {
                     reach.change(&source)?;
-                    let place = service.changes.wait().await?;
-                    service.change(place, Write::Delete { source, id }).await
+                    Ok(Write::Delete { source, id })
                 }
             }
         });
-        self.under_way.push_back(UnderWay { line: line.number, source, id, result });
+        self.under_way.push_back(UnderWay { line: number, bytes, source, id, prepared });
+    }
+
+    /// Writes the first line, which is prepared, with those behind it that are prepared too, and sends their receipts.
+    async fn write(&mut self, mut prepared: Result<Write, Problem>) -> Result<(), Gone> {
+        let mut lines = Vec::new();
+        let mut writes = Vec::new();
+        while let Some(line) = self.under_way.pop_front() {
+            lines.push((line.line, line.source, line.id));
+            writes.push(prepared);
+            if !self.under_way.front().is_some_and(|next| next.prepared.is_finished()) {
+                break;
+            }
+            prepared = first(&mut self.under_way).await;
+        }
+        let results = write_group(&self.service, writes).await;
+        for ((line, source, id), result) in lines.into_iter().zip(results) {
+            let (receipt, error) = match result {
+                Ok(receipt) => (Some(receipt), None),
+                Err(problem) => (None, Some(problem.of_line())),
+            };
+            let receipt = LineReceipt { line, source, id, receipt, error };
+            let mut bytes = serde_json::to_vec(&receipt).unwrap_or_default();
+            bytes.push(b'\n');
+            self.receipts.send(Ok(bytes.into())).await.map_err(|_| Gone)?;
+        }
         Ok(())
-    }
-
-    /// Waits for the oldest line under way and sends its receipt.
-    async fn answer(&mut self) -> Result<(), Gone> {
-        let result = oldest(&mut self.under_way).await;
-        self.receipt(result).await
-    }
-
-    /// Sends the receipt of the oldest line under way, which ended so.
-    async fn receipt(&mut self, result: Result<ReceiptBody, Problem>) -> Result<(), Gone> {
-        let Some(UnderWay { line, source, id, .. }) = self.under_way.pop_front() else { return Ok(()) };
-        let (receipt, error) = match result {
-            Ok(receipt) => (Some(receipt), None),
-            Err(problem) => (None, Some(problem.of_line())),
-        };
-        let receipt = LineReceipt { line, source, id, receipt, error };
-        let mut bytes = serde_json::to_vec(&receipt).unwrap_or_default();
-        bytes.push(b'\n');
-        self.receipts.send(Ok(bytes.into())).await.map_err(|_| Gone)
     }
 }
 
-/// How the oldest line under way ends. It may be dropped and called again, as long as it has not answered.
-async fn oldest(under_way: &mut VecDeque<UnderWay>) -> Result<ReceiptBody, Problem> {
+/// The first line under way, once it is prepared. It may be dropped and called again, as long as it has not answered.
+async fn first(under_way: &mut VecDeque<UnderWay>) -> Result<Write, Problem> {
     match under_way.front_mut() {
         Some(line) => {
-            let ended = (&mut line.result).await;
-            ended.unwrap_or_else(|error| Err(Problem::internal(format!("a line's task panicked: {error}"))))
+            let prepared = (&mut line.prepared).await;
+            prepared.unwrap_or_else(|error| Err(Problem::internal(format!("a line's task panicked: {error}"))))
         }
         None => std::future::pending().await,
     }

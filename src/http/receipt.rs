@@ -6,7 +6,7 @@ use sightline_index::{AclState, Outcome, Receipt};
 use super::errors::Problem;
 
 /// A receipt as clients see it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct ReceiptBody {
     seq: u64,
     epoch: u64,

@@ -17,6 +17,7 @@ pub(super) enum Operation {
 /// A line with its number, from 1.
 pub(super) struct Line {
     pub(super) number: u64,
+    pub(super) bytes: usize,
     pub(super) read: Result<Operation, Problem>,
 }
 
@@ -78,11 +79,6 @@ impl Lines {
         Lines { max_line_bytes, number: 0, pending: Vec::new(), from: 0, searched: 0, overlong: false }
     }
 
-    /// The number of the line cut last.
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
     /// Takes what came in.
     pub(super) fn push(&mut self, part: &[u8]) {
         self.pending.drain(..self.from);
@@ -114,13 +110,19 @@ impl Lines {
         self.line(self.pending.len())
     }
 
+    /// A line in place of those that do not come any more.
+    pub(super) fn broken(&mut self, problem: Problem) -> Line {
+        self.number += 1;
+        Line { number: self.number, bytes: 0, read: Err(problem) }
+    }
+
     fn line(&mut self, end: usize) -> Option<Line> {
         self.number += 1;
         let bytes = self.pending.get(self.from..end).unwrap_or_default().trim_ascii();
         if std::mem::take(&mut self.overlong) || bytes.len() > self.max_line_bytes {
-            return Some(Line { number: self.number, read: Err(Problem::too_large(self.max_line_bytes)) });
+            return Some(Line { number: self.number, bytes: 0, read: Err(Problem::too_large(self.max_line_bytes)) });
         }
-        (!bytes.is_empty()).then(|| Line { number: self.number, read: Operation::read(bytes) })
+        (!bytes.is_empty()).then(|| Line { number: self.number, bytes: bytes.len(), read: Operation::read(bytes) })
     }
 }
 
