@@ -78,6 +78,22 @@ fn the_later_line_of_a_document_wins() {
 }
 
 #[test]
+fn a_line_that_is_refused_at_the_write_fails_alone() {
+    let server = Server::start();
+    let key = server.master();
+    let line = |number: usize| {
+        let label = if number == 20 { "x".repeat(2000) } else { "short".to_owned() };
+        json!({ "source": "wiki", "id": number.to_string(), "text": "mooring", "labels": { "dept": label } }).to_string()
+    };
+    let body = (0..40).map(line).collect::<Vec<_>>().join("\n");
+    let answer = server.call("POST", "/v1/documents/batch").key(&key).body("application/x-ndjson", body.as_bytes()).send();
+    for (number, receipt) in receipts(&answer.body).iter().enumerate() {
+        let expected = if number == 20 { &receipt["error"]["code"] } else { &receipt["outcome"] };
+        assert_eq!(expected, if number == 20 { "invalid_field" } else { "created" }, "{receipt}");
+    }
+}
+
+#[test]
 fn a_line_that_is_too_long_fails_alone() {
     let server = Server::with(|config| config.max_request_body_bytes = 1000);
     let key = server.master();
