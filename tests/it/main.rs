@@ -7,3 +7,4 @@ mod http_callers;
 mod http_documents;
 mod http_errors;
 mod http_search;
+mod oracle;

@@ -243,6 +243,7 @@ impl NewDocument {
         for chunk in &self.chunks {
             field(&[chunk.start.to_le_bytes(), chunk.end.to_le_bytes()].concat());
             field(chunk.vector.as_ref().map_or(&[], |vector| vector.key.as_slice()));
+            field(format!("{:?}", (&chunk.headings, chunk.page, &chunk.part)).as_bytes());
         }
         *hasher.finalize().as_bytes()
     }

@@ -1,0 +1,607 @@
+//! Random histories: what is written, when, and what is compared after each step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sightline_index::{
+    Caller, Engine, Error, Filter, Freshness, Guard, Mode as EngineMode, Model, NewChunk, NewDocument, NewSection, NewVector, Options,
+    Outcome, Principal, Query, Timestamp, Write, vector_key,
+};
+
+use super::naive::{DIMENSIONS, Document, Key, Mode, Naive, Passage, Question, Version, Who};
+
+/// What a run found.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) operations: u64,
+    pub(crate) comparisons: u64,
+    pub(crate) hits: u64,
+    pub(crate) differences: u64,
+    pub(crate) leaks: u64,
+    /// The first difference, for a person.
+    pub(crate) first: Option<String>,
+}
+
+/// SplitMix64 (Steele, Lea & Flood 2014): small, and the same everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.roll() % end as u64) as usize
+    }
+
+    fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
+
+const SOURCES: [&str; 3] = ["wiki", "mail", "crm"];
+const USERS: usize = 6;
+const GROUPS: usize = 7;
+const CONTAINERS: usize = 7;
+const DOCUMENTS: usize = 40;
+
+struct History {
+    dice: Dice,
+    dir: std::path::PathBuf,
+    engine: Option<Engine>,
+    naive: Naive,
+    /// Citations handed out: token, document, version, span in the caller's text, text.
+    tokens: Vec<(String, Key, usize, String)>,
+    tally: Tally,
+}
+
+/// Runs one history of `operations` steps in a temporary directory.
+pub(crate) fn run(seed: u64, operations: u64) -> Tally {
+    // Memory-backed where there is such a place: the history is about meaning, not about disks.
+    let shared = Path::new("/dev/shm");
+    let dir = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.unwrap();
+    let mut history = History {
+        dice: Dice(seed),
+        dir: dir.path().to_owned(),
+        engine: Some(open(dir.path())),
+        naive: Naive { now: 1_000, ..Naive::default() },
+        tokens: Vec::new(),
+        tally: Tally::default(),
+    };
+    for _ in 0..operations {
+        history.step();
+        history.compare();
+    }
+    history.tally
+}
+
+fn open(dir: &Path) -> Engine {
+    let model = Model { name: "grid".to_owned(), dimensions: DIMENSIONS };
+    Engine::open(dir, &Options { model: Some(model), read_only: false }).unwrap()
+}
+
+impl History {
+    fn engine(&self) -> &Engine {
+        self.engine.as_ref().unwrap()
+    }
+
+    fn write(&mut self, write: Write) -> Outcome {
+        let before = self.engine().epoch();
+        let receipts = self.engine().write(vec![write], Timestamp(self.naive.now)).unwrap();
+        assert!(receipts[0].epoch >= before);
+        receipts[0].outcome
+    }
+
+    fn step(&mut self) {
+        self.tally.operations += 1;
+        match self.dice.below(100) {
+            0..=24 => self.put(),
+            25..=31 => self.edit(),
+            32..=36 => self.delete(),
+            37..=51 => self.set_acl(),
+            52..=66 => self.set_container(),
+            67..=70 => self.delete_container(),
+            71..=79 => self.set_group(),
+            80..=90 => self.change_group(),
+            91..=92 => self.delete_group(),
+            93..=97 => self.naive.now += 1_000 * (1 + self.dice.below(60) as i64),
+            98 => self.reopen(),
+            _ => self.rebuild(),
+        }
+    }
+
+    fn put(&mut self) {
+        let key = self.key();
+        let document = NewVersion { version: self.version(), acl: self.acl(true), labels: self.labels(), modified: self.modified() };
+        self.put_version(key, document);
+    }
+
+    /// Puts a known document again with one thing changed, or nothing.
+    fn edit(&mut self) {
+        let live: Vec<Key> = self.live();
+        if live.is_empty() {
+            return;
+        }
+        let key = self.dice.pick(&live).clone();
+        let known = self.naive.documents[&key].clone();
+        let mut document = NewVersion {
+            version: known.versions.last().unwrap().clone(),
+            acl: known.acl.clone(),
+            labels: known.labels.clone(),
+            modified: known.modified,
+        };
+        match self.dice.below(4) {
+            0 => document.acl = self.acl(true),
+            1 => document.labels = self.labels(),
+            2 => document.version = self.version(),
+            _ => {
+                for section in 0..document.version.sections.len() {
+                    document.version.sections[section].1 = self.acl(false).unwrap_or_else(|| json!({}));
+                }
+            }
+        }
+        self.put_version(key, document);
+    }
+
+    fn put_version(&mut self, key: Key, new: NewVersion) {
+        let (text, spans) = new.version.text();
+        let sections = new.version.sections.iter().enumerate().filter_map(|(at, (name, acl))| {
+            let (start, end) = new.version.section_span(at)?;
+            Some(NewSection { name: name.clone(), start, end, acl: acl.clone() })
+        });
+        let chunks = new.version.passages.iter().zip(spans).map(|(passage, (start, end))| NewChunk {
+            start,
+            end,
+            headings: passage.heading.iter().cloned().collect(),
+            vector: passage.vector.as_ref().map(|vector| NewVector {
+                key: vector_key("grid", &format!("{vector:?}")),
+                values: Some(vector.clone().into()),
+            }),
+            ..NewChunk::default()
+        });
+        let document = NewDocument {
+            source: key.0.clone(),
+            id: key.1.clone(),
+            title: new.version.title.clone(),
+            mime: "text/plain".to_owned(),
+            text,
+            modified_at: Some(Timestamp(new.modified)),
+            labels: new.labels.clone(),
+            acl: new.acl.clone(),
+            sections: sections.collect(),
+            chunks: chunks.collect(),
+            ..NewDocument::default()
+        };
+        self.write(Write::Put(Box::new(document)));
+        let known = self.naive.documents.entry(key).or_insert_with(|| Document {
+            acl: None,
+            labels: BTreeMap::new(),
+            modified: 0,
+            versions: Vec::new(),
+            deleted: true,
+        });
+        let same = !known.deleted && known.versions.last().is_some_and(|last| same_content(last, &new.version));
+        if same {
+            // The content is the same version; its sections may have other ACLs.
+            known.versions.pop();
+        }
+        known.versions.push(new.version);
+        known.acl = new.acl;
+        known.labels = new.labels;
+        known.modified = new.modified;
+        known.deleted = false;
+    }
+
+    fn delete(&mut self) {
+        let key = self.key();
+        let outcome = self.write(Write::Delete { source: key.0.clone(), id: key.1.clone() });
+        match self.naive.documents.get_mut(&key).filter(|document| !document.deleted) {
+            Some(document) => {
+                document.deleted = true;
+                assert_eq!(outcome, Outcome::Deleted);
+            }
+            None => assert_eq!(outcome, Outcome::Missing),
+        }
+    }
+
+    fn set_acl(&mut self) {
+        let key = self.key();
+        let acl = self.acl(true);
+        let outcome = self.write(Write::SetAcl { source: key.0.clone(), id: key.1.clone(), acl: acl.clone() });
+        match self.naive.documents.get_mut(&key).filter(|document| !document.deleted) {
+            Some(document) => document.acl = acl,
+            None => assert_eq!(outcome, Outcome::Missing),
+        }
+    }
+
+    fn set_container(&mut self) {
+        let key = (self.source(), self.container());
+        let acl = self.acl(true);
+        self.write(Write::SetContainer { source: key.0.clone(), id: key.1.clone(), acl: acl.clone() });
+        self.naive.containers.insert(key, acl);
+    }
+
+    fn delete_container(&mut self) {
+        let key = (self.source(), self.container());
+        self.write(Write::DeleteContainer { source: key.0.clone(), id: key.1.clone() });
+        self.naive.containers.remove(&key);
+    }
+
+    fn set_group(&mut self) {
+        let group = self.group();
+        let members: BTreeSet<String> = (0..self.dice.below(4)).map(|_| self.member()).collect();
+        self.write(Write::SetGroup { group: principal(&group), members: members.iter().map(|member| principal(member)).collect() });
+        self.naive.groups.insert(group, members);
+    }
+
+    fn change_group(&mut self) {
+        let group = self.group();
+        let add: Vec<String> = (0..self.dice.below(3)).map(|_| self.member()).collect();
+        let known: Vec<String> = self.naive.groups.get(&group).into_iter().flatten().cloned().collect();
+        let remove: Vec<String> = known.into_iter().filter(|member| self.dice.chance(40) && !add.contains(member)).collect();
+        let parse = |names: &[String]| names.iter().map(|name| principal(name)).collect();
+        self.write(Write::ChangeGroup { group: principal(&group), add: parse(&add), remove: parse(&remove) });
+        let members = self.naive.groups.entry(group).or_default();
+        members.extend(add);
+        members.retain(|member| !remove.contains(member));
+    }
+
+    fn delete_group(&mut self) {
+        let group = self.group();
+        self.write(Write::DeleteGroup { group: principal(&group) });
+        self.naive.groups.remove(&group);
+    }
+
+    fn reopen(&mut self) {
+        self.engine = None;
+        self.engine = Some(open(&self.dir));
+    }
+
+    /// Loses the derived indexes.
+    fn rebuild(&mut self) {
+        self.engine = None;
+        for folder in ["keyword", "vectors"] {
+            if self.dice.chance(60) {
+                std::fs::remove_dir_all(self.dir.join(folder)).unwrap();
+            }
+        }
+        self.engine = Some(open(&self.dir));
+    }
+
+    // What things are made of.
+
+    fn source(&mut self) -> String {
+        (*self.dice.pick(&SOURCES)).to_owned()
+    }
+
+    fn key(&mut self) -> Key {
+        (self.source(), format!("doc/{}", self.dice.below(DOCUMENTS / SOURCES.len())))
+    }
+
+    fn container(&mut self) -> String {
+        format!("folder{}", self.dice.below(CONTAINERS))
+    }
+
+    fn group(&mut self) -> String {
+        format!("group:g{}", self.dice.below(GROUPS))
+    }
+
+    fn member(&mut self) -> String {
+        if self.dice.chance(50) { format!("user:u{}", self.dice.below(USERS)) } else { self.group() }
+    }
+
+    fn principal(&mut self) -> String {
+        match self.dice.below(10) {
+            0..=3 => format!("user:u{}", self.dice.below(USERS)),
+            4..=7 => self.group(),
+            8 => "everyone".to_owned(),
+            _ => "public".to_owned(),
+        }
+    }
+
+    fn principals(&mut self, most: usize) -> Vec<String> {
+        (0..self.dice.below(most + 1)).map(|_| self.principal()).collect()
+    }
+
+    /// Mostly well-formed ACLs, some that must withhold. Sections name no parent.
+    fn acl(&mut self, nested: bool) -> Option<Value> {
+        let mut acl = json!({ "allow": self.principals(3) });
+        if self.dice.chance(25) {
+            acl["deny"] = json!(self.principals(1));
+        }
+        if nested && self.dice.chance(60) {
+            acl["parent"] = json!(self.container());
+        }
+        if self.dice.chance(20) {
+            acl["inherit"] = json!(self.dice.chance(40));
+        }
+        if self.dice.chance(20) {
+            let until = self.naive.now / 1000 + self.dice.below(240) as i64 - 20;
+            let until = format!("1970-01-01T00:{:02}:{:02}Z", (until.max(0) / 60) % 60, until.max(0) % 60);
+            acl["grants"] = json!([{ "principal": self.principal(), "until": until }]);
+        }
+        match self.dice.below(40) {
+            0 => return None,
+            1 => acl["alow"] = json!(["everyone"]),
+            2 => acl["allow"] = json!("everyone"),
+            3 => acl["deny"] = json!(["somebody"]),
+            4 => acl["grants"] = json!([{ "principal": "everyone", "until": "later" }]),
+            5 => acl["inherit"] = json!("no"),
+            _ => {}
+        }
+        Some(acl)
+    }
+
+    fn labels(&mut self) -> BTreeMap<String, String> {
+        let mut labels = BTreeMap::new();
+        if self.dice.chance(60) {
+            labels.insert("dept".to_owned(), (*self.dice.pick(&["hr", "eng"])).to_owned());
+        }
+        labels
+    }
+
+    fn modified(&mut self) -> i64 {
+        self.dice.below(100) as i64 * 1_000
+    }
+
+    fn words(&mut self, most: usize) -> Vec<String> {
+        (0..1 + self.dice.below(most))
+            .map(|_| {
+                // Few common words, many rare ones.
+                let spread = [4, 20, 200][self.dice.below(3)];
+                format!("k{}", self.dice.below(spread))
+            })
+            .collect()
+    }
+
+    /// Of length 1, with components whose products are exact, so that ties are real and sums have no rounding.
+    fn vector(&mut self) -> Vec<f32> {
+        (0..DIMENSIONS).map(|_| if self.dice.chance(50) { 0.25 } else { -0.25 }).collect()
+    }
+
+    fn version(&mut self) -> Version {
+        let title = self.dice.chance(70).then(|| format!("t{}", self.dice.below(30)));
+        let sections: Vec<(String, Value)> = (0..self.dice.below(3))
+            .map(|at| (format!("section {at}"), self.acl(false).unwrap_or_else(|| json!({ "allow": ["everyone"] }))))
+            .collect();
+        let mut passages = Vec::new();
+        let mut add = |history: &mut History, section| {
+            passages.push(Passage {
+                text: history.words(12).join(" "),
+                heading: history.dice.chance(30).then(|| format!("h{}", history.dice.below(9))),
+                section,
+                vector: history.dice.chance(90).then(|| history.vector()),
+            });
+        };
+        for _ in 0..=self.dice.below(3) {
+            add(self, None);
+        }
+        for section in 0..sections.len() {
+            for _ in 0..=self.dice.below(2) {
+                add(self, Some(section));
+            }
+            if self.dice.chance(50) {
+                add(self, None);
+            }
+        }
+        Version { title, passages, sections }
+    }
+
+    fn live(&self) -> Vec<Key> {
+        self.naive.documents.iter().filter(|(_, document)| !document.deleted).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn callers(&mut self) -> Vec<Who> {
+        let mut all = vec![Who::default()];
+        all.extend((0..USERS).map(|user| Who { user: Some(format!("user:u{user}")), ..Who::default() }));
+        let guarded = self.dice.below(USERS);
+        all.push(Who {
+            user: Some(format!("user:u{guarded}")),
+            groups: vec![self.group()],
+            sources: self.dice.chance(50).then(|| vec![self.source()]),
+            labels: if self.dice.chance(50) { self.labels() } else { BTreeMap::new() },
+        });
+        all
+    }
+
+    // What is compared.
+
+    fn compare(&mut self) {
+        let modes = [Mode::Keyword, Mode::Vector, Mode::Hybrid];
+        for who in self.callers() {
+            let question = Question {
+                words: self.words(4),
+                vector: self.vector(),
+                mode: *self.dice.pick(&modes),
+                limit: *self.dice.pick(&[1, 5, 100]),
+                sources: self.dice.chance(10).then(|| vec![self.source()]),
+                labels: if self.dice.chance(10) { self.labels() } else { BTreeMap::new() },
+                modified_after: self.dice.chance(10).then(|| self.dice.below(100) as i64),
+            };
+            self.compare_search(&who, &question);
+            let key = self.key();
+            self.compare_document(&who, &key);
+            if !self.tokens.is_empty() {
+                let at = self.dice.below(self.tokens.len());
+                self.compare_citation(&who, at);
+            }
+        }
+    }
+
+    fn compare_search(&mut self, who: &Who, question: &Question) {
+        self.tally.comparisons += 1;
+        let query = Query {
+            text: question.words.join(" "),
+            vector: Some(question.vector.clone()),
+            mode: match question.mode {
+                Mode::Keyword => EngineMode::Keyword,
+                Mode::Vector => EngineMode::Vector,
+                Mode::Hybrid => EngineMode::Hybrid,
+            },
+            limit: question.limit,
+            filter: Filter {
+                sources: question.sources.clone(),
+                labels: question.labels.clone(),
+                modified_after: question.modified_after.map(|seconds| Timestamp(seconds * 1000)),
+            },
+            ..Query::default()
+        };
+        let expected = self.naive.search(who, question);
+        let found = self.engine().search(&caller(who), &query, Timestamp(self.naive.now)).unwrap();
+        self.tally.hits += found.hits.len() as u64;
+        for hit in &found.hits {
+            let key = (hit.citation.source.clone(), hit.citation.document.clone());
+            let document = self.naive.documents.get(&key).filter(|document| !document.deleted);
+            let visible = document.is_some_and(|document| {
+                let version = document.versions.last().unwrap();
+                self.naive.may_read(who, &key, document) && self.naive.text(who, &key, version).contains(&hit.text)
+            });
+            if !visible {
+                self.tally.leaks += 1;
+                self.note(format!("{who:?} was shown {key:?}: {:?}", hit.text));
+            }
+        }
+        let describe = |key: &Key, ordinal: usize, scores: (f32, Option<f32>, Option<f32>)| {
+            let document = &self.naive.documents[key];
+            let version = document.versions.last().unwrap();
+            let text = self.naive.text(who, key, version);
+            let passage = version.passages[ordinal].text.clone();
+            (key.clone(), document.versions.len(), passage, blake3::hash(text.as_bytes()).to_string(), bits(scores))
+        };
+        let expected: Vec<_> =
+            expected.iter().map(|hit| describe(&hit.key, hit.ordinal, (hit.score, hit.keyword, hit.vector))).collect();
+        let got: Vec<_> = found
+            .hits
+            .iter()
+            .map(|hit| {
+                let citation = &hit.citation;
+                let key = (citation.source.clone(), citation.document.clone());
+                let scores = bits((hit.score, hit.scores.keyword, hit.scores.vector));
+                (key, citation.version as usize, hit.text.clone(), citation.document_hash.clone(), scores)
+            })
+            .collect();
+        if expected != got {
+            self.tally.differences += 1;
+            self.note(format!("{who:?} asked {:?} {:?}\nexpected {expected:#?}\ngot {got:#?}", question.mode, question.words));
+        }
+        for hit in &found.hits {
+            let (citation, key) = (&hit.citation, (hit.citation.source.clone(), hit.citation.document.clone()));
+            let text = self.naive.documents.get(&key).map(|document| self.naive.text(who, &key, document.versions.last().unwrap()));
+            if text.as_deref().and_then(|text| text.get(citation.span.start..citation.span.end)) != Some(hit.text.as_str()) {
+                self.tally.differences += 1;
+                self.note(format!("{who:?}: the span of {key:?} does not slice to its text"));
+            }
+            if self.tokens.len() < 500 {
+                self.tokens.push((citation.token.clone(), key, citation.version as usize, hit.text.clone()));
+            }
+        }
+    }
+
+    fn compare_document(&mut self, who: &Who, key: &Key) {
+        self.tally.comparisons += 1;
+        let found = self.engine().document(&caller(who), &key.0, &key.1, None, Timestamp(self.naive.now));
+        let document = self.naive.documents.get(key).filter(|document| !document.deleted);
+        let expected = document
+            .filter(|document| self.naive.may_read(who, key, document))
+            .map(|document| self.naive.text(who, key, document.versions.last().unwrap()));
+        match (expected, found) {
+            (None, Err(Error::NotFound)) => {}
+            (Some(expected), Ok(found)) if expected == found.text => {}
+            (None, Ok(found)) => {
+                self.tally.leaks += 1;
+                self.note(format!("{who:?} read {key:?}: {:?}", found.text));
+            }
+            (expected, found) => {
+                self.tally.differences += 1;
+                self.note(format!("{who:?} read {key:?}: {found:?}, not {expected:?}"));
+            }
+        }
+    }
+
+    fn compare_citation(&mut self, who: &Who, at: usize) {
+        self.tally.comparisons += 1;
+        let (token, key, version, text) = self.tokens[at].clone();
+        let document = &self.naive.documents[&key];
+        let cited = &document.versions[version - 1];
+        let open = self.naive.sections(who, &key, cited);
+        let passage = cited.passages.iter().find(|passage| passage.text == text && passage.section.is_none_or(|at| open[at]));
+        let hidden = cited.passages.iter().any(|passage| passage.text == text && passage.section.is_some_and(|at| !open[at]));
+        if passage.is_some() && hidden {
+            // The same words stand in an open and in a hidden section: which of them the token means is not modelled.
+            return;
+        }
+        let expected = (self.naive.may_read(who, &key, document) && passage.is_some()).then(|| {
+            if document.deleted {
+                (None, Freshness::Deleted)
+            } else if version == document.versions.len() {
+                (Some(text.clone()), Freshness::Current)
+            } else {
+                (Some(text.clone()), Freshness::Superseded)
+            }
+        });
+        let found = self.engine().citation(&caller(who), &token, Timestamp(self.naive.now));
+        match (expected, found) {
+            (None, Err(Error::NotFound)) => {}
+            (Some((text, freshness)), Ok((found, citation))) if text == found && freshness == citation.freshness => {}
+            (None, Ok(found)) => {
+                self.tally.leaks += 1;
+                self.note(format!("{who:?} opened {key:?} version {version}: {found:?}"));
+            }
+            (expected, found) => {
+                self.tally.differences += 1;
+                self.note(format!("{who:?} opened {key:?} version {version}: {found:?}, not {expected:?}"));
+            }
+        }
+    }
+
+    fn note(&mut self, difference: String) {
+        let operations = self.tally.operations;
+        self.tally.first.get_or_insert_with(|| format!("after operation {operations}: {difference}"));
+    }
+}
+
+struct NewVersion {
+    version: Version,
+    acl: Option<Value>,
+    labels: BTreeMap<String, String>,
+    modified: i64,
+}
+
+/// What makes a version: everything but ACLs.
+fn same_content(a: &Version, b: &Version) -> bool {
+    let spans = |version: &Version| (0..version.sections.len()).map(|at| version.section_span(at)).collect::<Vec<_>>();
+    let names = |version: &Version| version.sections.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let vectors = |version: &Version| version.passages.iter().map(|passage| passage.vector.clone()).collect::<Vec<_>>();
+    let headings = |version: &Version| version.passages.iter().map(|passage| passage.heading.clone()).collect::<Vec<_>>();
+    a.title == b.title
+        && a.text() == b.text()
+        && spans(a) == spans(b)
+        && names(a) == names(b)
+        && vectors(a) == vectors(b)
+        && headings(a) == headings(b)
+}
+
+fn bits(scores: (f32, Option<f32>, Option<f32>)) -> (u32, Option<u32>, Option<u32>) {
+    (scores.0.to_bits(), scores.1.map(f32::to_bits), scores.2.map(f32::to_bits))
+}
+
+fn principal(name: &str) -> Principal {
+    Principal::parse(name).unwrap()
+}
+
+fn caller(who: &Who) -> Caller {
+    let caller = match &who.user {
+        None => Caller::public(),
+        Some(user) => Caller::user(principal(user)).unwrap().with_groups(who.groups.iter().map(|group| principal(group))),
+    };
+    caller.with_guard(Guard { sources: who.sources.clone(), labels: who.labels.clone() })
+}

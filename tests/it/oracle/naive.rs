@@ -1,0 +1,357 @@
+//! The naive engine: a list of documents, ACLs evaluated as CONTRACT.md defines them, BM25, cosine and fusion computed by
+//! their formulas over the caller's passages. No index, no cache, nothing shared with the engine but the vocabulary.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+pub(crate) const DIMENSIONS: usize = 16;
+const CANDIDATES: usize = 200;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Passage {
+    pub(crate) text: String,
+    pub(crate) heading: Option<String>,
+    pub(crate) section: Option<usize>,
+    pub(crate) vector: Option<Vec<f32>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    pub(crate) title: Option<String>,
+    pub(crate) passages: Vec<Passage>,
+    /// Name and ACL.
+    pub(crate) sections: Vec<(String, Value)>,
+}
+
+pub(crate) const GAP: &str = "\n\n";
+
+impl Version {
+    /// The text, and the span of each passage in it.
+    pub(crate) fn text(&self) -> (String, Vec<(usize, usize)>) {
+        let mut text = String::new();
+        let mut spans = Vec::new();
+        for passage in &self.passages {
+            if !text.is_empty() {
+                text.push_str(GAP);
+            }
+            spans.push((text.len(), text.len() + passage.text.len()));
+            text.push_str(&passage.text);
+        }
+        (text, spans)
+    }
+
+    /// The span of a section: its passages are neighbours.
+    pub(crate) fn section_span(&self, section: usize) -> Option<(usize, usize)> {
+        let (_, spans) = self.text();
+        let of = self.passages.iter().zip(spans).filter(|(passage, _)| passage.section == Some(section)).map(|(_, span)| span);
+        of.fold(None, |all: Option<(usize, usize)>, span| Some(all.map_or(span, |all| (all.0.min(span.0), all.1.max(span.1)))))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    pub(crate) acl: Option<Value>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) modified: i64,
+    /// Version 1 is the first.
+    pub(crate) versions: Vec<Version>,
+    pub(crate) deleted: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Who {
+    pub(crate) user: Option<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) sources: Option<Vec<String>>,
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+pub(crate) type Key = (String, String);
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Naive {
+    pub(crate) documents: BTreeMap<Key, Document>,
+    pub(crate) containers: BTreeMap<Key, Option<Value>>,
+    pub(crate) groups: BTreeMap<String, BTreeSet<String>>,
+    /// Milliseconds.
+    pub(crate) now: i64,
+}
+
+/// A passage that a caller may read.
+pub(crate) struct Seen<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) document: &'a Document,
+    pub(crate) ordinal: usize,
+    pub(crate) passage: &'a Passage,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Hit {
+    pub(crate) key: Key,
+    pub(crate) ordinal: usize,
+    pub(crate) score: f32,
+    pub(crate) keyword: Option<f32>,
+    pub(crate) vector: Option<f32>,
+    order: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Keyword,
+    Vector,
+    Hybrid,
+}
+
+pub(crate) struct Question {
+    pub(crate) words: Vec<String>,
+    pub(crate) vector: Vec<f32>,
+    pub(crate) mode: Mode,
+    pub(crate) limit: usize,
+    pub(crate) sources: Option<Vec<String>>,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Seconds.
+    pub(crate) modified_after: Option<i64>,
+}
+
+impl Naive {
+    /// Every principal of a caller, by repeating the definition until nothing is added.
+    fn principals(&self, who: &Who) -> BTreeSet<String> {
+        let mut all: BTreeSet<String> = ["public".to_owned()].into();
+        if let Some(user) = &who.user {
+            all.insert("everyone".to_owned());
+            all.insert(user.clone());
+            all.extend(who.groups.iter().cloned());
+        }
+        loop {
+            let more: Vec<String> = self
+                .groups
+                .iter()
+                .filter(|(group, members)| !all.contains(*group) && members.iter().any(|member| all.contains(member)))
+                .map(|(group, _)| group.clone())
+                .collect();
+            if more.is_empty() {
+                return all;
+            }
+            all.extend(more);
+        }
+    }
+
+    /// (allowed, denied) by an ACL and what it inherits; `None` withholds.
+    fn evaluate(&self, source: &str, acl: Option<&Value>, mine: &BTreeSet<String>, above: &mut Vec<String>) -> Option<(bool, bool)> {
+        let acl = acl?.as_object()?;
+        let mut allowed = false;
+        let mut denied = false;
+        for (field, value) in acl {
+            match field.as_str() {
+                "allow" => allowed |= names(value)?.iter().any(|name| mine.contains(name)),
+                "deny" => denied |= names(value)?.iter().any(|name| mine.contains(name)),
+                "inherit" => {
+                    value.as_bool()?;
+                }
+                "parent" => {
+                    value.as_str()?;
+                }
+                "grants" => {
+                    for grant in value.as_array()? {
+                        let fields = grant.as_object()?;
+                        if fields.len() != 2 {
+                            return None;
+                        }
+                        let principal = principal(fields.get("principal")?)?;
+                        let until = time_of(fields.get("until")?.as_str()?)?;
+                        allowed |= mine.contains(&principal) && self.now < until;
+                    }
+                }
+                _ => return None,
+            }
+        }
+        if let Some(parent) = acl.get("parent").and_then(Value::as_str) {
+            let inherited = self.containers.get(&(source.to_owned(), parent.to_owned()))?;
+            if acl.get("inherit").is_none_or(|inherit| inherit == true) {
+                if above.iter().any(|id| id == parent) {
+                    return None;
+                }
+                above.push(parent.to_owned());
+                let (more_allowed, more_denied) = self.evaluate(source, inherited.as_ref(), mine, above)?;
+                allowed |= more_allowed;
+                denied |= more_denied;
+            }
+        }
+        Some((allowed, denied))
+    }
+
+    fn admits(&self, source: &str, acl: Option<&Value>, mine: &BTreeSet<String>) -> bool {
+        matches!(self.evaluate(source, acl, mine, &mut Vec::new()), Some((true, false)))
+    }
+
+    /// Whether a caller may read the document, apart from its sections.
+    pub(crate) fn may_read(&self, who: &Who, key: &Key, document: &Document) -> bool {
+        who.sources.as_ref().is_none_or(|sources| sources.contains(&key.0))
+            && who.labels.iter().all(|(label, value)| document.labels.get(label) == Some(value))
+            && self.admits(&key.0, document.acl.as_ref(), &self.principals(who))
+    }
+
+    /// Which sections of a version a caller may read who may read the document.
+    pub(crate) fn sections(&self, who: &Who, key: &Key, version: &Version) -> Vec<bool> {
+        let mine = self.principals(who);
+        version.sections.iter().map(|(_, acl)| self.admits(&key.0, Some(acl), &mine)).collect()
+    }
+
+    /// The text of a version as a caller may read it.
+    pub(crate) fn text(&self, who: &Who, key: &Key, version: &Version) -> String {
+        let (text, _) = version.text();
+        let open = self.sections(who, key, version);
+        let mut visible = String::new();
+        let mut from = 0;
+        for (section, open) in open.iter().enumerate() {
+            let Some((start, end)) = version.section_span(section) else { continue };
+            if !open {
+                visible.push_str(&text[from..start]);
+                from = end;
+            }
+        }
+        visible + &text[from..]
+    }
+
+    fn seen(&self, who: &Who) -> Vec<Seen<'_>> {
+        let mut all = Vec::new();
+        for (key, document) in &self.documents {
+            if document.deleted || !self.may_read(who, key, document) {
+                continue;
+            }
+            let Some(version) = document.versions.last() else { continue };
+            let open = self.sections(who, key, version);
+            for (ordinal, passage) in version.passages.iter().enumerate() {
+                if passage.section.is_none_or(|section| open[section]) {
+                    all.push(Seen { key, document, ordinal, passage });
+                }
+            }
+        }
+        all
+    }
+
+    /// The answer by the formulas.
+    pub(crate) fn search(&self, who: &Who, question: &Question) -> Vec<Hit> {
+        let seen = self.seen(who);
+        let words: Vec<Vec<String>> = seen.iter().map(|seen| indexed_words(seen)).collect();
+        let wanted = |seen: &Seen<'_>| {
+            question.sources.as_ref().is_none_or(|sources| sources.contains(&seen.key.0))
+                && question.labels.iter().all(|(label, value)| seen.document.labels.get(label) == Some(value))
+                && question.modified_after.is_none_or(|after| seen.document.modified.div_euclid(1000) > after)
+        };
+        let scored: Vec<Hit> = seen
+            .iter()
+            .enumerate()
+            .filter(|(_, seen)| wanted(seen))
+            .map(|(at, seen)| Hit {
+                key: seen.key.clone(),
+                ordinal: seen.ordinal,
+                score: 0.0,
+                keyword: bm25(&words, at, &question.words),
+                vector: seen.passage.vector.as_ref().map(|vector| dot(vector, &question.vector)),
+                order: order(seen.key, seen.ordinal),
+            })
+            .collect();
+        let by_words = |limit| best(scored.iter().filter_map(|hit| Some(Hit { score: hit.keyword?, ..hit.clone() })), limit);
+        let by_meaning = |limit| best(scored.iter().filter_map(|hit| Some(Hit { score: hit.vector?, ..hit.clone() })), limit);
+        match question.mode {
+            Mode::Keyword => by_words(question.limit).into_iter().map(|hit| Hit { vector: None, ..hit }).collect(),
+            Mode::Vector => by_meaning(question.limit).into_iter().map(|hit| Hit { keyword: None, ..hit }).collect(),
+            Mode::Hybrid => {
+                let mut all = by_words(CANDIDATES.max(question.limit));
+                for hit in by_meaning(CANDIDATES.max(question.limit)) {
+                    if !all.iter().any(|known| known.key == hit.key && known.ordinal == hit.ordinal) {
+                        all.push(hit);
+                    }
+                }
+                let keyword = range(all.iter().map(|hit| hit.keyword.unwrap_or(0.0)));
+                let vector = range(all.iter().filter_map(|hit| hit.vector));
+                for hit in &mut all {
+                    let words = scaled(hit.keyword.unwrap_or(0.0), keyword);
+                    let meaning = hit.vector.map_or(0.0, |score| scaled(score, vector));
+                    hit.score = (1.0 - 0.6) * words + 0.6 * meaning;
+                }
+                best(all.into_iter(), question.limit)
+            }
+        }
+    }
+}
+
+fn names(value: &Value) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(principal).collect()
+}
+
+fn principal(value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    let id = text.strip_prefix("user:").or_else(|| text.strip_prefix("group:"));
+    let fine = text == "everyone" || text == "public" || id.is_some_and(|id| !id.is_empty() && id.len() <= 256);
+    fine.then(|| text.to_owned())
+}
+
+/// Times of the histories are `1970-01-01T00:MM:SSZ`.
+fn time_of(text: &str) -> Option<i64> {
+    let rest = text.strip_prefix("1970-01-01T00:")?.strip_suffix('Z')?;
+    let (minutes, seconds) = rest.split_once(':')?;
+    Some((minutes.parse::<i64>().ok()? * 60 + seconds.parse::<i64>().ok()?) * 1000)
+}
+
+/// Title, heading and text: the histories use words that analysis leaves as they are, and titles and headings that do not
+/// occur in texts.
+fn indexed_words(seen: &Seen<'_>) -> Vec<String> {
+    let title = seen.document.versions.last().and_then(|version| version.title.clone());
+    let context = title.into_iter().chain(seen.passage.heading.clone()).collect::<Vec<_>>().join(" ");
+    format!("{context} {}", seen.passage.text).split_whitespace().map(str::to_owned).collect()
+}
+
+/// Robertson & Zaragoza 2009, k1 = 0.9, b = 0.4, idf = ln(1 + (N − df + ½) / (df + ½)); `None` without any of the words.
+fn bm25(corpus: &[Vec<String>], at: usize, query: &[String]) -> Option<f32> {
+    let (k1, b) = (0.9f32, 0.4f32);
+    let n = corpus.len() as f64;
+    let average = (corpus.iter().map(Vec::len).sum::<usize>() as f64 / n).max(1.0) as f32;
+    let norm = k1 * (1.0 - b + b * corpus[at].len() as f32 / average);
+    let mut score = None;
+    let mut done: Vec<&String> = Vec::new();
+    for word in query {
+        if done.contains(&word) {
+            continue;
+        }
+        done.push(word);
+        let repeats = query.iter().filter(|other| *other == word).count() as f32;
+        let frequency = corpus[at].iter().filter(|other| *other == word).count() as f32;
+        if frequency > 0.0 {
+            let df = corpus.iter().filter(|words| words.contains(word)).count() as f64;
+            let idf = (1.0 + (n - df + 0.5) / (df + 0.5)).ln() as f32;
+            score = Some(score.unwrap_or(0.0) + idf * repeats * frequency * (k1 + 1.0) / (frequency + norm));
+        }
+    }
+    score
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Equal scores are ordered by a hash of source and document, then by the passage's place.
+fn order(key: &Key, ordinal: usize) -> u64 {
+    let mut bytes = (key.0.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(key.0.as_bytes());
+    bytes.extend(key.1.as_bytes());
+    let hash = u64::from_le_bytes(blake3::hash(&bytes).as_bytes()[..8].try_into().unwrap());
+    hash << 20 | ordinal as u64
+}
+
+fn best(hits: impl Iterator<Item = Hit>, limit: usize) -> Vec<Hit> {
+    let mut hits: Vec<Hit> = hits.collect();
+    hits.sort_by(|a, b| b.score.partial_cmp(&a.score).unwrap().then(a.order.cmp(&b.order)));
+    hits.truncate(limit);
+    hits
+}
+
+fn range(scores: impl Iterator<Item = f32>) -> (f32, f32) {
+    scores.fold((f32::MAX, f32::MIN), |(low, high), score| (low.min(score), high.max(score)))
+}
+
+fn scaled(score: f32, (low, high): (f32, f32)) -> f32 {
+    if high > low { (score - low) / (high - low) } else if score > 0.0 { 1.0 } else { 0.0 }
+}
