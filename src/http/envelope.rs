@@ -74,3 +74,41 @@ pub(super) fn fresh_id(prefix: &str) -> String {
 pub(super) fn milliseconds(begun: Instant) -> f64 {
     (begun.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::routing::get;
+    use sightline_index::{Engine, Options};
+    use sightline_ingest::{Limits, Pipeline, Sandbox};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::http::Service;
+
+    #[test]
+    fn a_panic_is_a_problem_and_tells_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Arc::new(Engine::open(dir.path(), &Options::default()).unwrap());
+        let pipeline = Pipeline::new(engine, None, Limits::default(), Sandbox::in_process());
+        let service = Arc::new(Service::new(pipeline, Config::default()));
+        let worker = service.clone();
+        let works = async move || worker.searches.enter()?.run(|| -> Result<String, Problem> { panic!("a secret") }).await;
+        let app = axum::Router::new()
+            .route("/handler", get(async || -> String { panic!("a secret") }))
+            .route("/worker", get(works))
+            .layer(axum::middleware::from_fn_with_state(service.clone(), envelope));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        for path in ["handler", "worker"] {
+            let mut answer = agent.get(format!("http://{address}/{path}")).call().unwrap();
+            assert_eq!((answer.status().as_u16(), answer.headers().contains_key(REQUEST_ID)), (500, true));
+            let problem = answer.body_mut().read_to_string().unwrap();
+            assert!(problem.contains("\"internal\"") && !problem.contains("secret"), "{problem}");
+        }
+    }
+}
