@@ -142,20 +142,37 @@ impl Embedder {
 
     /// The vector of a text, of length 1. Waits for an idle instance.
     pub fn embed(&self, text: &str) -> Result<Vec<f32>, EmbedError> {
-        let mut instance = {
-            let mut idle = self.idle.lock();
-            loop {
-                match idle.pop() {
-                    Some(instance) => break instance,
-                    None => self.returned.wait(&mut idle),
-                }
-            }
+        let mut lent = self.lend();
+        let embedded = match &mut lent.instance {
+            Some(instance) => instance.embed([text], None),
+            None => return Err(EmbedError::Model("no instance of the model is left".to_owned())),
         };
-        let embedded = instance.embed([text], None);
-        self.idle.lock().push(instance);
-        self.returned.notify_one();
+        drop(lent);
         let vector = embedded.map_err(|error| EmbedError::Model(error.to_string()))?.pop().unwrap_or_default();
         sightline_index::normalized(&vector, self.model.dimensions).map_err(|error| EmbedError::Model(error.to_string()))
+    }
+}
+
+/// An instance in use; it goes back however its use ends.
+struct Lent<'a> {
+    pool: &'a Embedder,
+    instance: Option<TextEmbedding>,
+}
+
+impl Embedder {
+    fn lend(&self) -> Lent<'_> {
+        let mut idle = self.idle.lock();
+        while idle.is_empty() {
+            self.returned.wait(&mut idle);
+        }
+        Lent { pool: self, instance: idle.pop() }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.pool.idle.lock().extend(self.instance.take());
+        self.pool.returned.notify_one();
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::SourceNo;
+
 /// Memberships between interned principals.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
@@ -10,12 +12,15 @@ pub(crate) struct Directory {
 }
 
 /// A principal that a caller has, and how they come by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Held {
     /// The principal.
     pub(crate) principal: u32,
-    /// The member through which a group is held; `None` for what the caller holds by themselves.
+    /// The member through which a group is held, or the user that an alias stands for; `None` for what the caller holds
+    /// by themselves.
     pub(crate) through: Option<u32>,
+    /// The only source in which the name means the caller, for an alias.
+    pub(crate) in_source: Option<SourceNo>,
 }
 
 impl Directory {
@@ -44,15 +49,14 @@ impl Directory {
         let mut held: Vec<Held> = own
             .into_iter()
             .filter(|principal| seen.insert(*principal))
-            .map(|principal| Held { principal, through: None })
+            .map(|principal| Held { principal, through: None, in_source: None })
             .collect();
         let mut next = 0;
         while let Some(&Held { principal, .. }) = held.get(next) {
             next += 1;
             let groups = self.groups_of.get(&principal).into_iter().flatten();
-            held.extend(
-                groups.filter(|group| seen.insert(**group)).map(|&group| Held { principal: group, through: Some(principal) }),
-            );
+            let more = groups.filter(|group| seen.insert(**group));
+            held.extend(more.map(|&group| Held { principal: group, through: Some(principal), in_source: None }));
         }
         held
     }

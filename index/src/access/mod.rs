@@ -5,6 +5,7 @@
 //! container or a group touches one row here, whatever it covers.
 
 mod acl;
+mod aliases;
 mod bits;
 mod caller;
 mod directory;

@@ -54,7 +54,7 @@ impl Permit {
 #[derive(Debug, Default)]
 pub(crate) struct PermitCache {
     by_caller: HashMap<Caller, Arc<Permit>>,
-    by_rights: HashMap<(Vec<u32>, Guard), Arc<Permit>>,
+    by_rights: HashMap<(Vec<Held>, Guard), Arc<Permit>>,
 }
 
 impl PermitCache {
@@ -73,9 +73,9 @@ impl PermitCache {
             self.clear();
         }
         let held = access.principals(caller);
-        let mut numbers: Vec<u32> = held.iter().map(|held| held.principal).collect();
-        numbers.sort_unstable();
-        let rights = (numbers, caller.guard().clone());
+        let mut names: Vec<Held> = held.iter().map(|held| Held { through: None, ..*held }).collect();
+        names.sort_unstable();
+        let rights = (names, caller.guard().clone());
         let permit = match self.by_rights.get(&rights).filter(|permit| permit.holds_at(now)) {
             Some(permit) => permit.clone(),
             None => {

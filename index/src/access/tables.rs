@@ -4,13 +4,15 @@
 //! costs what the caller may read and not what there is. Nothing here is persisted; the catalog is.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 
 use super::acl::{AclState, Rule};
+use super::aliases::Aliases;
 use super::bits::Bits;
 use super::caller::{Caller, Guard};
 use super::directory::{Directory, Held};
 use super::names::Names;
-use super::{ClassNo, LabelsNo, SourceNo};
+use super::{ClassNo, DEAD, LabelsNo, SourceNo};
 use crate::timestamp::Timestamp;
 
 /// Number of an interned rule.
@@ -25,14 +27,26 @@ pub(crate) struct Class {
     pub(crate) labels: LabelsNo,
     pub(crate) rule: RuleNo,
     /// The narrower rule of a section; both must admit.
-    pub(crate) section: Option<RuleNo>,
+    pub(crate) section: Option<NonZeroU32>,
+    /// When the ACL was read, in seconds, rounded down so that few classes differ; `None` where ACLs do not age.
+    pub(crate) read_at: Option<NonZeroU32>,
 }
 
-#[derive(Debug)]
+/// A rule in the tables; its entries are in the indexes by principal.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct RuleRow {
-    pub(super) state: AclState,
+    pub(super) source: SourceNo,
     pub(super) parent: Option<ContainerNo>,
+    /// The newest of the classes with this rule; the others follow in [`ClassRow::next`].
+    first_class: ClassNo,
+    pub(super) state: AclState,
     pub(super) inherit: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ClassRow {
+    class: Class,
+    next: ClassNo,
 }
 
 #[derive(Debug, Default)]
@@ -45,29 +59,30 @@ pub(super) struct ContainerRow {
     pub(super) source: SourceNo,
 }
 
-/// The tables of one engine.
+/// The tables of one engine. Rules and classes are numbered densely by the catalog, so both are arrays.
 #[derive(Debug, Default)]
 pub(crate) struct Access {
     pub(super) names: Names,
     pub(super) directory: Directory,
-    pub(super) rules: HashMap<RuleNo, RuleRow>,
+    pub(super) aliases: Aliases,
+    rules: Vec<Option<RuleRow>>,
     pub(super) containers: Vec<ContainerRow>,
     container_numbers: HashMap<(SourceNo, String), ContainerNo>,
     containers_with: HashMap<RuleNo, Vec<ContainerNo>>,
     pub(super) allow_by: HashMap<u32, Vec<RuleNo>>,
     pub(super) deny_by: HashMap<u32, Vec<RuleNo>>,
     pub(super) grants_by: HashMap<u32, Vec<(RuleNo, Timestamp)>>,
-    pub(super) classes: HashMap<ClassNo, Class>,
-    classes_of: HashMap<RuleNo, Vec<ClassNo>>,
+    classes: Vec<Option<ClassRow>>,
     pub(super) sources: HashMap<String, SourceNo>,
+    /// By source: how many seconds an ACL holds after it was read.
+    max_ages: HashMap<SourceNo, u32>,
     labels: HashMap<LabelsNo, Vec<(u32, u32)>>,
-    max_rule: RuleNo,
 }
 
 /// The rules that a set of principals satisfies at a time.
 pub(super) struct Admitted {
     pub(super) classes: Bits,
-    /// The first moment at which a grant that was counted ends.
+    /// The first moment at which a grant that was counted ends, or an ACL becomes stale.
     pub(super) valid_until: Option<Timestamp>,
 }
 
@@ -86,10 +101,11 @@ impl Access {
     /// Adds a rule of a source.
     pub(crate) fn add_rule(&mut self, number: RuleNo, source: SourceNo, rule: &Rule) {
         let parent = rule.parent.as_deref().map(|parent| self.container(source, parent));
-        if self.rules.insert(number, RuleRow { state: rule.state, parent, inherit: rule.inherit }).is_some() {
+        let slot = slot(&mut self.rules, number);
+        if slot.is_some() {
             return;
         }
-        self.max_rule = self.max_rule.max(number);
+        *slot = Some(RuleRow { source, parent, first_class: DEAD, state: rule.state, inherit: rule.inherit });
         for principal in &rule.allow {
             self.allow_by.entry(self.names.intern(principal.as_str())).or_default().push(number);
         }
@@ -120,8 +136,15 @@ impl Access {
 
     /// Adds a class.
     pub(crate) fn add_class(&mut self, number: ClassNo, class: Class) {
-        if self.classes.insert(number, class).is_none() {
-            self.classes_of.entry(class.rule).or_default().push(number);
+        let slot_of_class = slot(&mut self.classes, number);
+        if slot_of_class.is_some() {
+            return;
+        }
+        let rule = slot(&mut self.rules, class.rule);
+        let next = rule.as_ref().map_or(DEAD, |rule| rule.first_class);
+        *slot_of_class = Some(ClassRow { class, next });
+        if let Some(rule) = rule {
+            rule.first_class = number;
         }
     }
 
@@ -165,7 +188,52 @@ impl Access {
 
     /// The class with this number.
     pub(crate) fn class(&self, number: ClassNo) -> Option<Class> {
-        self.classes.get(&number).copied()
+        self.class_row(number).map(|row| row.class)
+    }
+
+    /// The rule with this number.
+    pub(super) fn rule(&self, number: RuleNo) -> Option<RuleRow> {
+        self.rules.get(number as usize).copied().flatten()
+    }
+
+    /// The classes with this rule.
+    fn classes_of(&self, rule: RuleNo) -> impl Iterator<Item = (ClassNo, Class)> + '_ {
+        let mut at = self.rule(rule).map_or(DEAD, |rule| rule.first_class);
+        std::iter::from_fn(move || {
+            let row = self.class_row(at)?;
+            let number = std::mem::replace(&mut at, row.next);
+            Some((number, row.class))
+        })
+    }
+
+    fn class_row(&self, number: ClassNo) -> Option<ClassRow> {
+        self.classes.get(number as usize).copied().flatten()
+    }
+
+    /// Every class.
+    pub(super) fn all_classes(&self) -> impl Iterator<Item = (ClassNo, Class)> + '_ {
+        (0..).zip(&self.classes).filter_map(|(number, row)| Some((number, row.as_ref()?.class)))
+    }
+
+    /// Sets how many seconds the ACLs of a source hold after they were read.
+    pub(crate) fn set_max_age(&mut self, source: SourceNo, seconds: Option<u32>) {
+        match seconds {
+            Some(seconds) => self.max_ages.insert(source, seconds),
+            None => self.max_ages.remove(&source),
+        };
+    }
+
+    /// Maps a source's user id to the canonical one, or ends that.
+    pub(crate) fn set_alias(&mut self, source: SourceNo, alias: &str, canonical: Option<&str>) {
+        let alias = self.names.intern(alias);
+        let canonical = canonical.map(|canonical| self.names.intern(canonical));
+        self.aliases.set(source, alias, canonical);
+    }
+
+    /// When the ACL of this class becomes stale; `None` where it does not.
+    pub(super) fn stale_at(&self, class: Class) -> Option<Timestamp> {
+        let (read_at, max_age) = (class.read_at?, self.max_ages.get(&class.source)?);
+        Some(Timestamp((i64::from(read_at.get()) + i64::from(*max_age)) * 1000))
     }
 
     /// Every principal that a caller has.
@@ -177,48 +245,72 @@ impl Access {
             .map(|principal| principal.as_str())
             .chain(caller.principal().map(|_| "everyone"))
             .chain(["public"]);
-        // A name that no rule and no group mentions cannot matter.
-        self.directory.closure(own.filter_map(|name| self.names.find(name)))
+        // A name that no rule, no group and no alias mentions cannot matter.
+        let mut held = self.directory.closure(own.filter_map(|name| self.names.find(name)));
+        let user = caller.principal().and_then(|user| self.names.find(user.as_str()));
+        held.extend(user.into_iter().flat_map(|user| self.aliases.of(user)));
+        held
+    }
+
+    /// True when an entry of a rule that names the principal means this caller: in a source where the name is an alias it
+    /// means whom it stands for, and nobody else.
+    pub(super) fn means(&self, held: &Held, rule: RuleNo) -> bool {
+        if held.in_source.is_none() && self.aliases.is_empty() {
+            return true;
+        }
+        let Some(source) = self.rule(rule).map(|rule| rule.source) else { return false };
+        match held.in_source {
+            Some(only) => only == source,
+            None => !self.aliases.contains(source, held.principal),
+        }
     }
 
     /// The classes that these principals may read at `now`, narrowed by the guard.
     pub(super) fn admitted(&self, principals: &[Held], guard: &Guard, now: Timestamp) -> Admitted {
-        let (allowed, valid_until) = self.allowed(principals, now);
-        let mut denied = HashSet::new();
-        for held in principals {
-            denied.extend(self.deny_by.get(&held.principal).into_iter().flatten().copied());
-        }
-        let mut sound = Soundness { tables: self, denied: &denied, known: HashMap::new() };
-        let mut classes = Bits::default();
+        let (allowed, mut valid_until) = self.allowed(principals, now);
+        let mut sound = Soundness::new(self, self.denied(principals));
+        let mut classes = Bits::with_len(self.classes.len());
         for rule in allowed.iter().filter(|rule| sound.check(*rule)).collect::<Vec<_>>() {
-            for &number in self.classes_of.get(&rule).into_iter().flatten() {
-                let Some(class) = self.class(number) else { continue };
-                let section = class.section.is_none_or(|section| allowed.contains(section) && sound.check(section));
-                if section && self.guard_admits(guard, class) {
+            for (number, class) in self.classes_of(rule) {
+                let section = class.section.is_none_or(|section| allowed.contains(section.get()) && sound.check(section.get()));
+                if !section || !self.guard_admits(guard, class) {
+                    continue;
+                }
+                let stale_at = self.stale_at(class);
+                if stale_at.is_none_or(|at| now < at) {
                     classes.insert(number);
+                    valid_until = earlier(valid_until, stale_at);
                 }
             }
         }
         Admitted { classes, valid_until }
     }
 
+    /// Rules with a deny entry for one of the principals.
+    pub(super) fn denied(&self, principals: &[Held]) -> HashSet<RuleNo> {
+        let mut denied = HashSet::new();
+        for held in principals {
+            let rules = self.deny_by.get(&held.principal).into_iter().flatten();
+            denied.extend(rules.filter(|rule| self.means(held, **rule)).copied());
+        }
+        denied
+    }
+
     /// Rules with an allow entry or a running grant for one of the principals, their own or inherited.
     fn allowed(&self, principals: &[Held], now: Timestamp) -> (Bits, Option<Timestamp>) {
-        let mut allowed = Bits::with_len(self.max_rule as usize + 1);
+        let mut allowed = Bits::with_len(self.rules.len());
         let mut pending = Vec::new();
-        let mut valid_until = None::<Timestamp>;
+        let mut valid_until = None;
         for held in principals {
-            for &rule in self.allow_by.get(&held.principal).into_iter().flatten() {
-                if allowed.insert(rule) {
+            let rules = self.allow_by.get(&held.principal).into_iter().flatten().copied();
+            let grants = self.grants_by.get(&held.principal).into_iter().flatten();
+            let running = grants.filter(|(_, until)| now < *until).map(|(rule, until)| {
+                valid_until = earlier(valid_until, Some(*until));
+                *rule
+            });
+            for rule in rules.chain(running) {
+                if self.means(held, rule) && allowed.insert(rule) {
                     pending.push(rule);
-                }
-            }
-            for &(rule, until) in self.grants_by.get(&held.principal).into_iter().flatten() {
-                if now < until {
-                    valid_until = Some(valid_until.map_or(until, |earliest| earliest.min(until)));
-                    if allowed.insert(rule) {
-                        pending.push(rule);
-                    }
                 }
             }
         }
@@ -245,15 +337,35 @@ impl Access {
     }
 }
 
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The place of a number in an array that grows as needed.
+fn slot<T: Clone>(rows: &mut Vec<Option<T>>, number: u32) -> &mut Option<T> {
+    let at = number as usize;
+    if rows.len() <= at {
+        rows.resize(at + 1, None);
+    }
+    rows.get_mut(at).expect("INVARIANT: the array was just made long enough")
+}
+
 /// Whether nothing speaks against a rule: every ACL on its chain is known, none denies, every parent exists, no cycle.
-struct Soundness<'a> {
+pub(super) struct Soundness<'a> {
     tables: &'a Access,
-    denied: &'a HashSet<RuleNo>,
+    denied: HashSet<RuleNo>,
     known: HashMap<RuleNo, bool>,
 }
 
-impl Soundness<'_> {
-    fn check(&mut self, rule: RuleNo) -> bool {
+impl<'a> Soundness<'a> {
+    pub(super) fn new(tables: &'a Access, denied: HashSet<RuleNo>) -> Soundness<'a> {
+        Soundness { tables, denied, known: HashMap::new() }
+    }
+
+    pub(super) fn check(&mut self, rule: RuleNo) -> bool {
         let mut chain = Vec::new();
         let mut at = rule;
         let verdict = loop {
@@ -263,7 +375,7 @@ impl Soundness<'_> {
             // A rule on its own chain is a cycle of containers: withheld. The mark is overwritten below.
             self.known.insert(at, false);
             chain.push(at);
-            let Some(row) = self.tables.rules.get(&at) else { break false };
+            let Some(row) = self.tables.rule(at) else { break false };
             if row.state != AclState::Known || self.denied.contains(&at) {
                 break false;
             }

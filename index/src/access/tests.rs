@@ -23,7 +23,7 @@ fn tables(groups: &[(&str, &[&str])], containers: &[(&str, Value)], documents: &
     for (at, acl) in documents.iter().enumerate() {
         let number = 1 + at as u32;
         access.add_rule(number, 1, &Rule::read(Some(acl)));
-        access.add_class(number, Class { source: 1, labels: 1, rule: number, section: None });
+        access.add_class(number, Class { source: 1, labels: 1, rule: number, section: None, read_at: None });
     }
     access
 }

@@ -12,7 +12,7 @@ impl Access {
         let (true, Some(class)) = (permit.admits(class), self.class(class)) else { return Vec::new() };
         let mut path = self.path(permit, class.rule, now, "allowed on the document");
         if let Some(section) = class.section {
-            path.extend(self.path(permit, section, now, "allowed on the section"));
+            path.extend(self.path(permit, section.get(), now, "allowed on the section"));
         }
         path
     }
@@ -23,6 +23,9 @@ impl Access {
         // A chain is never longer than there are containers.
         for _ in 0..=self.containers.len() {
             for held in permit.principals() {
+                if !self.means(held, at) {
+                    continue;
+                }
                 let allows = self.allow_by.get(&held.principal).is_some_and(|rules| rules.contains(&at));
                 let grant = self.grants_by.get(&held.principal).into_iter().flatten();
                 let until = grant.filter(|(rule, until)| *rule == at && now < *until).map(|(_, until)| *until).max();
@@ -43,7 +46,7 @@ impl Access {
                     return path;
                 }
             }
-            let Some(row) = self.rules.get(&at).filter(|row| row.inherit) else { break };
+            let Some(row) = self.rule(at).filter(|row| row.inherit) else { break };
             let Some(container) = row.parent.and_then(|parent| self.containers.get(parent as usize)) else { break };
             let Some(next) = container.rule else { break };
             place = format!("allowed on container {}/{}", self.source_id(container.source), container.id);

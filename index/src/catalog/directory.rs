@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use crate::access::{RuleNo, SourceNo};
 use crate::error::Result;
+use crate::timestamp::Timestamp;
 
 /// Makes a group; true when it is new.
 pub(crate) fn add_group(tx: &Transaction<'_>, group: &str) -> Result<bool> {
@@ -59,15 +60,43 @@ pub(crate) fn memberships(db: &Connection, mut each: impl FnMut(&str, &str)) -> 
 }
 
 /// Gives a container its rule.
-pub(crate) fn set_container(tx: &Transaction<'_>, source: SourceNo, id: &str, rule: RuleNo) -> Result<()> {
-    tx.prepare_cached("INSERT OR REPLACE INTO containers (source, id, rule) VALUES (?1, ?2, ?3)")?.execute((source, id, rule))?;
+pub(crate) fn set_container(tx: &Transaction<'_>, source: SourceNo, id: &str, rule: RuleNo, now: Timestamp) -> Result<()> {
+    tx.prepare_cached("INSERT OR REPLACE INTO containers (source, id, rule, read_at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((source, id, rule, now.0))?;
     Ok(())
 }
 
-/// The rule of a container.
-pub(crate) fn container(db: &Connection, source: SourceNo, id: &str) -> Result<Option<RuleNo>> {
-    let mut statement = db.prepare_cached("SELECT rule FROM containers WHERE source = ?1 AND id = ?2")?;
-    Ok(statement.query_row((source, id), |row| row.get(0)).optional()?)
+/// The rule of a container, and when it was read.
+pub(crate) fn container(db: &Connection, source: SourceNo, id: &str) -> Result<Option<(RuleNo, Timestamp)>> {
+    let mut statement = db.prepare_cached("SELECT rule, read_at FROM containers WHERE source = ?1 AND id = ?2")?;
+    Ok(statement.query_row((source, id), |row| Ok((row.get(0)?, Timestamp(row.get(1)?)))).optional()?)
+}
+
+/// Maps a source's user id to the canonical one, or ends that with `None`.
+pub(crate) fn set_alias(tx: &Transaction<'_>, source: SourceNo, alias: &str, canonical: Option<&str>) -> Result<()> {
+    match canonical {
+        Some(canonical) => tx
+            .prepare_cached("INSERT OR REPLACE INTO aliases (source, alias, canonical) VALUES (?1, ?2, ?3)")?
+            .execute((source, alias, canonical))?,
+        None => tx.prepare_cached("DELETE FROM aliases WHERE source = ?1 AND alias = ?2")?.execute((source, alias))?,
+    };
+    Ok(())
+}
+
+/// Whom a source's user id stands for.
+pub(crate) fn alias(db: &Connection, source: SourceNo, alias: &str) -> Result<Option<String>> {
+    let mut statement = db.prepare_cached("SELECT canonical FROM aliases WHERE source = ?1 AND alias = ?2")?;
+    Ok(statement.query_row((source, alias), |row| row.get(0)).optional()?)
+}
+
+/// Every alias as (source, alias, canonical).
+pub(crate) fn aliases(db: &Connection, mut each: impl FnMut(SourceNo, &str, &str)) -> Result<()> {
+    let mut statement = db.prepare("SELECT source, alias, canonical FROM aliases")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        each(row.get(0)?, row.get_ref(1)?.as_str().unwrap_or_default(), row.get_ref(2)?.as_str().unwrap_or_default());
+    }
+    Ok(())
 }
 
 /// Forgets a container; true when it existed.

@@ -1,6 +1,7 @@
 //! Rules, labels and classes by number: equal ones share a row, and a number is never reused.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use rusqlite::{Connection, OptionalExtension, Params, Transaction};
 
@@ -14,9 +15,8 @@ pub(crate) struct Interned {
     pub(crate) fresh: bool,
 }
 
-/// The number of a rule as the documents and containers of `source` use it.
+/// The number of a rule of a source.
 pub(crate) fn rule(tx: &Transaction<'_>, source: SourceNo, rule: &Rule) -> Result<Interned> {
-    let source = if rule.parent.is_some() { source } else { 0 };
     let body = serde_json::to_string(rule).map_err(|error| Error::corrupt("rule", error))?;
     find_or_insert(
         tx,
@@ -36,9 +36,9 @@ pub(crate) fn labels(tx: &Transaction<'_>, labels: &BTreeMap<String, String>) ->
 pub(crate) fn class(tx: &Transaction<'_>, class: Class) -> Result<Interned> {
     find_or_insert(
         tx,
-        "SELECT num FROM classes WHERE source = ?1 AND labels = ?2 AND rule = ?3 AND section = ?4",
-        "INSERT INTO classes (source, labels, rule, section) VALUES (?1, ?2, ?3, ?4)",
-        (class.source, class.labels, class.rule, class.section.unwrap_or(0)),
+        "SELECT num FROM classes WHERE source = ?1 AND labels = ?2 AND rule = ?3 AND section = ?4 AND read_at = ?5",
+        "INSERT INTO classes (source, labels, rule, section, read_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        (class.source, class.labels, class.rule, zero(class.section), zero(class.read_at)),
     )
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn rule_by_number(db: &Connection, number: RuleNo) -> Result<Rule> {
     serde_json::from_str(&body).map_err(|error| Error::corrupt("rule", error))
 }
 
-/// Every rule, with the source whose containers it may name.
+/// Every rule, with its source.
 pub(super) fn rules(db: &Connection, mut each: impl FnMut(RuleNo, SourceNo, Rule)) -> Result<()> {
     let mut statement = db.prepare("SELECT num, source, body FROM rules")?;
     let mut rows = statement.query([])?;
@@ -73,14 +73,17 @@ pub(super) fn all_labels(db: &Connection, mut each: impl FnMut(LabelsNo, BTreeMa
 
 /// Every class.
 pub(super) fn classes(db: &Connection, mut each: impl FnMut(ClassNo, Class)) -> Result<()> {
-    let mut statement = db.prepare("SELECT num, source, labels, rule, section FROM classes")?;
+    let mut statement = db.prepare("SELECT num, source, labels, rule, section, read_at FROM classes")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let section: RuleNo = row.get(4)?;
-        let section = (section != 0).then_some(section);
-        each(row.get(0)?, Class { source: row.get(1)?, labels: row.get(2)?, rule: row.get(3)?, section });
+        let (section, read_at) = (NonZeroU32::new(row.get(4)?), NonZeroU32::new(row.get(5)?));
+        each(row.get(0)?, Class { source: row.get(1)?, labels: row.get(2)?, rule: row.get(3)?, section, read_at });
     }
     Ok(())
+}
+
+fn zero(number: Option<NonZeroU32>) -> u32 {
+    number.map_or(0, NonZeroU32::get)
 }
 
 pub(super) fn find_or_insert<P: Params + Clone>(tx: &Transaction<'_>, find: &str, insert: &str, key: P) -> Result<Interned> {

@@ -25,11 +25,13 @@ pub(crate) fn access(db: &Connection) -> Result<Access> {
     let mut access = Access::default();
     for (number, source) in sources::all(db)? {
         access.add_source(number, &source.id);
+        access.set_max_age(number, source.acl_max_age_seconds);
     }
     intern::rules(db, |number, source, rule| access.add_rule(number, source, &rule))?;
     intern::all_labels(db, |number, labels| access.add_labels(number, &labels))?;
     intern::classes(db, |number, class| access.add_class(number, class))?;
     directory::containers(db, |source, id, rule| access.set_container(source, id, Some(rule)))?;
+    directory::aliases(db, |source, alias, canonical| access.set_alias(source, alias, Some(canonical)))?;
     directory::memberships(db, |group, member| access.add_member(group, member))?;
     Ok(access)
 }

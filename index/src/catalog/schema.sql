@@ -8,11 +8,20 @@ CREATE TABLE sources (
     kind TEXT NOT NULL,
     owner TEXT NOT NULL,
     config TEXT NOT NULL,
+    acl_max_age INTEGER, -- seconds; older ACLs are stale
     created_at INTEGER NOT NULL,
     synced_at INTEGER
 ) STRICT;
 
--- Canonical ACLs. Documents with the same one share a row; `source` is 0 where no parent is named.
+-- A source's own user ids and the canonical users that they stand for.
+CREATE TABLE aliases (
+    source INTEGER NOT NULL,
+    alias TEXT NOT NULL,
+    canonical TEXT NOT NULL,
+    PRIMARY KEY (source, alias)
+) STRICT, WITHOUT ROWID;
+
+-- Canonical ACLs; documents of a source with the same one share a row.
 CREATE TABLE rules (
     num INTEGER PRIMARY KEY AUTOINCREMENT,
     source INTEGER NOT NULL,
@@ -22,20 +31,22 @@ CREATE TABLE rules (
 
 CREATE TABLE labels (num INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL UNIQUE) STRICT;
 
--- What documents with the same effective guards share; `section` is 0 outside sections.
+-- What documents with the same effective guards share; `section` is 0 outside sections, `read_at` where ACLs do not age.
 CREATE TABLE classes (
     num INTEGER PRIMARY KEY AUTOINCREMENT,
     source INTEGER NOT NULL,
     labels INTEGER NOT NULL,
     rule INTEGER NOT NULL,
     section INTEGER NOT NULL,
-    UNIQUE (source, labels, rule, section)
+    read_at INTEGER NOT NULL,
+    UNIQUE (source, labels, rule, section, read_at)
 ) STRICT;
 
 CREATE TABLE containers (
     source INTEGER NOT NULL,
     id TEXT NOT NULL,
     rule INTEGER NOT NULL,
+    read_at INTEGER NOT NULL,
     PRIMARY KEY (source, id)
 ) STRICT, WITHOUT ROWID;
 
@@ -67,6 +78,7 @@ CREATE TABLE documents (
     deleted_at INTEGER,
     UNIQUE (source, id)
 ) STRICT;
+CREATE INDEX documents_by_class ON documents (class);
 
 -- The content of a document at one time; never edited.
 CREATE TABLE versions (

@@ -18,6 +18,8 @@ pub struct SourceRecord {
     pub owner: String,
     /// What the connector needs to reach it, as JSON; never a secret.
     pub config: String,
+    /// How many seconds an ACL holds after it was read; older ones are stale. `None` for ever.
+    pub acl_max_age_seconds: Option<u32>,
     /// When it was first written to.
     pub created_at: Timestamp,
     /// When a sync last went through all of it.
@@ -32,6 +34,17 @@ pub(crate) fn find(db: &Connection, id: &str) -> Result<Option<SourceNo>> {
 /// The id of a source.
 pub(crate) fn id(db: &Connection, num: SourceNo) -> Result<Option<String>> {
     Ok(db.prepare_cached("SELECT id FROM sources WHERE num = ?1")?.query_row([num], |row| row.get(0)).optional()?)
+}
+
+/// How many seconds the ACLs of a source hold after they were read.
+pub(crate) fn acl_max_age(db: &Connection, num: SourceNo) -> Result<Option<u32>> {
+    Ok(db.prepare_cached("SELECT acl_max_age FROM sources WHERE num = ?1")?.query_row([num], |row| row.get(0))?)
+}
+
+/// Sets how many seconds the ACLs of a source hold after they were read.
+pub(crate) fn set_acl_max_age(tx: &Transaction<'_>, num: SourceNo, seconds: Option<u32>) -> Result<()> {
+    tx.prepare_cached("UPDATE sources SET acl_max_age = ?2 WHERE num = ?1")?.execute((num, seconds))?;
+    Ok(())
 }
 
 /// Makes a source that is written to from outside.
@@ -56,7 +69,7 @@ pub(crate) fn synced(tx: &Transaction<'_>, num: SourceNo, now: Timestamp) -> Res
 
 /// Every source with its number.
 pub(crate) fn all(db: &Connection) -> Result<Vec<(SourceNo, SourceRecord)>> {
-    let mut statement = db.prepare("SELECT num, id, kind, owner, config, created_at, synced_at FROM sources ORDER BY id")?;
+    let mut statement = db.prepare("SELECT num, id, kind, owner, config, acl_max_age, created_at, synced_at FROM sources ORDER BY id")?;
     let rows = statement.query_map([], |row| {
         Ok((
             row.get(0)?,
@@ -65,8 +78,9 @@ pub(crate) fn all(db: &Connection) -> Result<Vec<(SourceNo, SourceRecord)>> {
                 kind: row.get(2)?,
                 owner: row.get(3)?,
                 config: row.get(4)?,
-                created_at: Timestamp(row.get(5)?),
-                synced_at: row.get::<_, Option<i64>>(6)?.map(Timestamp),
+                acl_max_age_seconds: row.get(5)?,
+                created_at: Timestamp(row.get(6)?),
+                synced_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
             },
         ))
     })?;

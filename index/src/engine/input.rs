@@ -78,7 +78,23 @@ pub enum Write {
         /// The group.
         group: Principal,
     },
-    /// Records that the source was asked and these documents are as stored.
+    /// Maps a source's own user id to the canonical user, so that its ACLs mean that user; or ends that.
+    SetAlias {
+        /// The source.
+        source: String,
+        /// The user as the source's ACLs name them.
+        alias: Principal,
+        /// The user as callers are named; `None` ends the alias.
+        canonical: Option<Principal>,
+    },
+    /// Sets how long the ACLs of a source hold after they were read. Older ones are stale and withhold.
+    SetAclMaxAge {
+        /// The source.
+        source: String,
+        /// Seconds, at least 1; `None` for ever.
+        seconds: Option<u32>,
+    },
+    /// Records that the source was asked and these documents and their ACLs are as stored.
     Verify {
         /// The source.
         source: String,

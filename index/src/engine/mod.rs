@@ -86,6 +86,11 @@ impl Engine {
         Ok(receipts)
     }
 
+    /// Refuses a document that [`Engine::write`] would refuse, before others are written along with it.
+    pub fn check(&self, document: &NewDocument) -> Result<()> {
+        document.check(self.model.as_ref().map_or(0, |model| model.dimensions))
+    }
+
     fn begin<'a>(&self, connection: &'a mut Connection, now: Timestamp) -> Result<Writing<'a>> {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let seq = meta::<i64>(&tx, "seq")?.unwrap_or_default().cast_unsigned();
@@ -106,7 +111,7 @@ impl Engine {
         let mut terms = Vec::new();
         match &write {
             Write::Put(document) => {
-                document.check(self.model.as_ref().map_or(0, |model| model.dimensions))?;
+                self.check(document)?;
                 for chunk in &document.chunks {
                     let text = document.text.get(chunk.start..chunk.end).unwrap_or_default();
                     terms.push(indexed_terms(document.title.as_deref(), &chunk.headings, text));
@@ -125,6 +130,18 @@ impl Engine {
                 }
                 if let Some(wrong) = members.iter().find(|member| !member.is_user() && !member.is_group()) {
                     return Err(Error::invalid("members", format!("`{wrong}` is not a user or a group")));
+                }
+            }
+            Write::SetAlias { source, alias, canonical } => {
+                check_source_id(source)?;
+                if let Some(wrong) = [Some(alias), canonical.as_ref()].into_iter().flatten().find(|name| !name.is_user()) {
+                    return Err(Error::invalid("alias", format!("`{wrong}` is not a user:ID principal")));
+                }
+            }
+            Write::SetAclMaxAge { source, seconds } => {
+                check_source_id(source)?;
+                if *seconds == Some(0) {
+                    return Err(Error::invalid("acl_max_age", "at least one second is allowed"));
                 }
             }
             Write::DeleteContainer { .. } | Write::DeleteGroup { .. } | Write::Verify { .. } => {}

@@ -1,5 +1,6 @@
 //! One transaction: applies writes to the catalog and collects what they change in memory.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use rusqlite::Transaction;
@@ -7,10 +8,12 @@ use serde_json::Value;
 
 use super::input::{NewDocument, NewSection, Write};
 use super::state::{Effect, Facts, NewRow};
-use crate::access::{AclState, Class, ClassNo, DEAD, LabelsNo, Principal, Rule, RuleNo, SourceNo};
+use crate::access::{AclState, Class, ClassNo, DEAD, Principal, Rule, RuleNo, SourceNo};
 use crate::catalog::{self, ChunkRecord, DocumentRecord, SectionRecord, VersionRecord, directory, documents, intern, sources};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
+
+const PAGE_DOCUMENTS: u32 = 1_000;
 
 /// What became of one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +70,8 @@ impl Writing<'_> {
             Write::SetGroup { group, members } => (self.set_group(&group, &members)?, 0, None),
             Write::ChangeGroup { group, add, remove } => (self.change_group(&group, &add, &remove)?, 0, None),
             Write::DeleteGroup { group } => (self.delete_group(&group)?, 0, None),
+            Write::SetAlias { source, alias, canonical } => (self.set_alias(&source, &alias, canonical.as_ref())?, 0, None),
+            Write::SetAclMaxAge { source, seconds } => (self.set_acl_max_age(&source, seconds)?, 0, None),
             Write::Verify { source, ids } => (self.verify(&source, &ids)?, 0, None),
         };
         let acl = acl.map(|rule| (rule.state, rule.problem));
@@ -81,7 +86,8 @@ impl Writing<'_> {
             self.effects.push(Effect::Labels(labels.number, new.labels.clone().into_iter().collect()));
         }
         let rule_no = self.rule(source, &rule)?;
-        let class = self.class(Class { source, labels: labels.number, rule: rule_no, section: None })?;
+        let read_at = self.read_at(source, self.now)?;
+        let class = self.class(Class { source, labels: labels.number, rule: rule_no, section: None, read_at })?;
         let content = new.content();
         let old = DocumentRecord::by_id(&self.tx, source, &new.id)?;
         let live = old.as_ref().filter(|old| old.deleted_at.is_none());
@@ -113,7 +119,7 @@ impl Writing<'_> {
         };
         record.num = record.save(&self.tx)?;
         let reclassed = live.is_none_or(|old| old.class != class);
-        let resectioned = self.save_sections(&record, labels.number, rule_no, &new.sections)?;
+        let resectioned = self.save_sections(&record, &new.sections)?;
         if reclassed || resectioned {
             self.epoch += 1;
         }
@@ -130,29 +136,62 @@ impl Writing<'_> {
 
     /// Writes the sections of the document's version, and takes those of older versions to the document's rule. True when
     /// the rule of any section changed.
-    fn save_sections(&mut self, document: &DocumentRecord, labels: LabelsNo, rule: RuleNo, new: &[NewSection]) -> Result<bool> {
+    fn save_sections(&mut self, document: &DocumentRecord, new: &[NewSection]) -> Result<bool> {
         let old = SectionRecord::of(&self.tx, document.num, None)?;
         let mut changed = false;
         for (ordinal, section) in (0..).zip(new) {
-            let section_rule = self.rule(document.source, &Rule::read(Some(&section.acl)))?;
+            let rule = self.rule(document.source, &Rule::read(Some(&section.acl)))?;
             let known = old.iter().find(|old| old.version == document.version && old.ordinal == ordinal);
-            changed |= known.is_none_or(|known| known.rule != section_rule);
+            changed |= known.is_none_or(|known| known.rule != rule);
             SectionRecord {
                 version: document.version,
                 ordinal,
                 name: section.name.clone(),
                 start: section.start,
                 end: section.end,
-                rule: section_rule,
-                class: self.class(Class { source: document.source, labels, rule, section: Some(section_rule) })?,
+                rule,
+                class: self.section_class(document, rule)?,
             }
             .save(&self.tx, document.num)?;
         }
         for mut section in old.into_iter().filter(|old| old.version != document.version) {
-            section.class = self.class(Class { source: document.source, labels, rule, section: Some(section.rule) })?;
+            section.class = self.section_class(document, section.rule)?;
             section.save(&self.tx, document.num)?;
         }
         Ok(changed)
+    }
+
+    /// The class of a document's section with this rule.
+    fn section_class(&mut self, document: &DocumentRecord, rule: RuleNo) -> Result<ClassNo> {
+        let read_at = self.read_at(document.source, document.acl_read_at)?;
+        let (source, labels) = (document.source, document.labels);
+        self.class(Class { source, labels, rule: document.rule, section: NonZeroU32::new(rule), read_at })
+    }
+
+    /// Brings a document, its sections and its chunks to the class that its rule and the time of its ACL make. True when
+    /// the class changed.
+    fn reclass(&mut self, document: &mut DocumentRecord) -> Result<bool> {
+        let read_at = self.read_at(document.source, document.acl_read_at)?;
+        let class = Class { source: document.source, labels: document.labels, rule: document.rule, section: None, read_at };
+        let class = self.class(class)?;
+        let changed = std::mem::replace(&mut document.class, class) != class;
+        document.save(&self.tx)?;
+        if changed {
+            for mut section in SectionRecord::of(&self.tx, document.num, None)? {
+                section.class = self.section_class(document, section.rule)?;
+                section.save(&self.tx, document.num)?;
+            }
+            self.refresh(document)?;
+        }
+        Ok(changed)
+    }
+
+    /// The time at which an ACL was read, as classes have it: rounded down to a sixteenth of the time that it holds, so
+    /// that documents read at about the same time share a class. `None` where the source's ACLs do not age.
+    fn read_at(&self, source: SourceNo, at: Timestamp) -> Result<Option<NonZeroU32>> {
+        let Some(max_age) = sources::acl_max_age(&self.tx, source)? else { return Ok(None) };
+        let step = (max_age / 16).max(1);
+        Ok(NonZeroU32::new((at.seconds() / step * step).max(1)))
     }
 
     /// Brings the classes and times of a document's chunks to what its rows say.
@@ -245,16 +284,8 @@ impl Writing<'_> {
         let number = self.rule(document.source, &rule)?;
         let outcome = if document.rule == number { Outcome::Unchanged } else { Outcome::Updated };
         document.rule = number;
-        document.class = self.class(Class { source: document.source, labels: document.labels, rule: number, section: None })?;
         document.acl_read_at = self.now;
-        document.save(&self.tx)?;
-        for mut section in SectionRecord::of(&self.tx, document.num, None)? {
-            let class = Class { source: document.source, labels: document.labels, rule: number, section: Some(section.rule) };
-            section.class = self.class(class)?;
-            section.save(&self.tx, document.num)?;
-        }
-        if outcome == Outcome::Updated {
-            self.refresh(&document)?;
+        if self.reclass(&mut document)? {
             self.epoch += 1;
         }
         Ok((outcome, document.version, Some(rule)))
@@ -265,12 +296,12 @@ impl Writing<'_> {
         let rule = Rule::read(acl);
         let number = self.rule(source, &rule)?;
         let outcome = match directory::container(&self.tx, source, id)? {
-            Some(old) if old == number => Outcome::Unchanged,
+            Some((old, _)) if old == number => Outcome::Unchanged,
             Some(_) => Outcome::Updated,
             None => Outcome::Created,
         };
+        directory::set_container(&self.tx, source, id, number, self.now)?;
         if outcome != Outcome::Unchanged {
-            directory::set_container(&self.tx, source, id, number)?;
             self.effects.push(Effect::Container(source, id.to_owned(), Some(number)));
             self.epoch += 1;
         }
@@ -329,7 +360,53 @@ impl Writing<'_> {
     fn verify(&mut self, source: &str, ids: &[String]) -> Result<Outcome> {
         let Some(source) = sources::find(&self.tx, source)? else { return Ok(Outcome::Missing) };
         documents::verify(&self.tx, source, ids, self.now)?;
+        if sources::acl_max_age(&self.tx, source)?.is_some() {
+            for id in ids {
+                if let Some(mut document) = DocumentRecord::by_id(&self.tx, source, id)?.filter(|found| found.deleted_at.is_none())
+                    && self.reclass(&mut document)?
+                {
+                    self.epoch += 1;
+                }
+            }
+        }
         Ok(Outcome::Unchanged)
+    }
+
+    fn set_alias(&mut self, source: &str, alias: &Principal, canonical: Option<&Principal>) -> Result<Outcome> {
+        let source = self.source(source)?;
+        let old = directory::alias(&self.tx, source, alias.as_str())?;
+        let outcome = match (&old, canonical) {
+            (None, None) => return Ok(Outcome::Missing),
+            (Some(old), Some(new)) if old == new.as_str() => return Ok(Outcome::Unchanged),
+            (Some(_), Some(_)) => Outcome::Updated,
+            (None, Some(_)) => Outcome::Created,
+            (Some(_), None) => Outcome::Deleted,
+        };
+        directory::set_alias(&self.tx, source, alias.as_str(), canonical.map(Principal::as_str))?;
+        self.effects.push(Effect::Alias(source, alias.to_string(), canonical.map(Principal::to_string)));
+        self.epoch += 1;
+        Ok(outcome)
+    }
+
+    /// Costs what the source holds: it is a setting of the source and not a change of permissions.
+    fn set_acl_max_age(&mut self, source: &str, seconds: Option<u32>) -> Result<Outcome> {
+        let source = self.source(source)?;
+        if sources::acl_max_age(&self.tx, source)? == seconds {
+            return Ok(Outcome::Unchanged);
+        }
+        sources::set_acl_max_age(&self.tx, source, seconds)?;
+        self.effects.push(Effect::MaxAge(source, seconds));
+        let mut after = String::new();
+        loop {
+            let page = DocumentRecord::page(&self.tx, source, &after, PAGE_DOCUMENTS)?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.id);
+            for mut document in page {
+                self.reclass(&mut document)?;
+            }
+        }
+        self.epoch += 1;
+        Ok(Outcome::Updated)
     }
 
     fn add_member(&mut self, group: &Principal, member: &str) -> Result<()> {
