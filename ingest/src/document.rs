@@ -109,7 +109,9 @@ pub enum IngestError {
         detail: String,
     },
     /// The source seems to have lost most of its documents.
-    #[error("{source_id}: {missing} of {known} documents are gone; nothing was deleted (allow it with --allow-mass-delete if it is right)")]
+    #[error(
+        "{source_id}: {missing} of {known} documents are gone; nothing was deleted (allow it with --allow-mass-delete if it is right)"
+    )]
     MassDelete {
         /// The source.
         source_id: String,
@@ -193,7 +195,8 @@ impl Pipeline {
             Content::Text(text) => text.into_bytes(),
             Content::Bytes(bytes) => bytes,
         };
-        let appended = incoming.sections.iter().any(|section| matches!(&section.place, SectionPlace::Text(text) if !text.trim().is_empty()));
+        let appended =
+            incoming.sections.iter().any(|section| matches!(&section.place, SectionPlace::Text(text) if !text.trim().is_empty()));
         let Extracted { title, mut text, marks } = match extract(&bytes, &incoming.mime, &self.limits.extract, &self.sandbox) {
             // A document may consist of sections alone.
             Err(ExtractError::Empty) if appended => Extracted::default(),
@@ -234,6 +237,7 @@ impl Pipeline {
             sections,
             chunks,
         };
+        self.engine.check(&document)?;
         Ok((document, made))
     }
 

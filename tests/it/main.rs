@@ -1,6 +1,7 @@
 //! Integration tests, in one binary so that linking happens once. One module per feature.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod folder;
 mod http;
 mod http_batch;
 mod http_callers;
@@ -8,3 +9,4 @@ mod http_documents;
 mod http_errors;
 mod http_search;
 mod oracle;
+mod workspace;

@@ -26,7 +26,7 @@ const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessing
 
 impl Format {
     /// The format of a MIME type; parameters and case do not matter.
-    pub(super) fn of_mime(mime: &str) -> Option<Self> {
+    pub(crate) fn of_mime(mime: &str) -> Option<Self> {
         let essence = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
             "text/markdown" | "text/x-markdown" => Some(Self::Markdown),

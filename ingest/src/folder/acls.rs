@@ -60,8 +60,8 @@ impl Acls {
             AclOrigin::Manifests => Origin::Manifests(read_manifests(options, listing, &mut failures)),
             AclOrigin::List(path) => Origin::List(read_list(path)?),
             AclOrigin::Posix => {
-                let accounts = Accounts::of_this_machine()
-                    .map_err(|source| IngestError::Folder { path: "/etc/passwd".into(), source })?;
+                let accounts =
+                    Accounts::of_this_machine().map_err(|source| IngestError::Folder { path: "/etc/passwd".into(), source })?;
                 groups.extend(accounts.directory());
                 Origin::Posix(accounts)
             }
@@ -98,8 +98,7 @@ impl Acls {
                 let mut above = Vec::new();
                 let mut at = parent(id);
                 while let Some(folder) = at {
-                    let found = listing.folders.binary_search_by(|entry| entry.id.as_str().cmp(folder));
-                    above.extend(found.ok().and_then(|found| listing.folders.get(found)).map(|entry| &entry.metadata));
+                    above.extend(listing.folder(folder).map(|entry| &entry.metadata));
                     at = parent(folder);
                 }
                 FileFacts { acl: Some(accounts.acl(metadata, &above)), ..FileFacts::default() }
@@ -126,28 +125,28 @@ fn below(acl: Value, folder: &str) -> Value {
 fn read_manifests(options: &FolderOptions, listing: &Listing, failures: &mut Vec<Failure>) -> HashMap<String, FolderFacts> {
     let mut folders: HashMap<String, FolderFacts> = HashMap::new();
     for folder in &listing.folders {
-        let path = folder.path.join(MANIFEST);
-        let manifest = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Manifest::default()),
-            Err(error) => Err(error.to_string()),
-            Ok(text) => Manifest::read(&text),
-        };
+        let slash = if folder.id.is_empty() { "" } else { "/" };
+        let failed = |detail: String| failure(&format!("{}{slash}{MANIFEST}", folder.id), "manifest", detail);
         let above = parent(&folder.id).and_then(|id| folders.get(id));
         let mut facts = FolderFacts {
             governed: above.is_some_and(|above| above.governed),
             labels: above.map(|above| above.labels.clone()).unwrap_or_default(),
             ..FolderFacts::default()
         };
-        let mut own = match manifest {
+        let mut own = match Manifest::of(&folder.path) {
             Ok(manifest) => {
+                let is_there = |name: &str| !name.contains('/') && listing.file(&format!("{}{slash}{name}", folder.id)).is_some();
+                let problems = manifest.problems(is_there);
+                if !problems.is_empty() {
+                    failures.push(failed(problems.join(", ")));
+                }
                 facts.labels.extend(manifest.labels);
                 facts.files = manifest.files;
                 facts.governed |= manifest.acl.is_some();
                 manifest.acl.unwrap_or_else(|| Value::Object(Map::new()))
             }
             Err(detail) => {
-                let item = if folder.id.is_empty() { MANIFEST.to_owned() } else { format!("{}/{MANIFEST}", folder.id) };
-                failures.push(failure(&item, "manifest", format!("{detail}; everything below its folder is withheld")));
+                failures.push(failed(format!("{detail}; everything below its folder is withheld")));
                 facts.governed = true;
                 json!({ "manifest": "unreadable" })
             }
@@ -187,10 +186,8 @@ fn read_list(path: &Path) -> Result<HashMap<String, Value>, IngestError> {
     let text = read(path)?;
     let mut acls = HashMap::new();
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        let line: Line = serde_json::from_str(line).map_err(|error| IngestError::Settings {
-            what: format!("{}:{number}", path.display()),
-            detail: error.to_string(),
-        })?;
+        let line: Line = serde_json::from_str(line)
+            .map_err(|error| IngestError::Settings { what: format!("{}:{number}", path.display()), detail: error.to_string() })?;
         if let Some(acl) = line.acl {
             acls.insert(line.id, acl);
         }

@@ -4,11 +4,17 @@
 //! cannot be read withholds everything below its folder.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
+use sightline_index::{AclState, Rule};
 
+use super::walk::MANIFEST;
 use crate::document::{IncomingSection, SectionPlace};
+
+const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
 /// A folder's manifest.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -46,8 +52,45 @@ pub(super) struct SectionManifest {
 }
 
 impl Manifest {
+    /// The manifest of a folder; an empty one where there is none.
+    pub(super) fn of(folder: &Path) -> Result<Manifest, String> {
+        let path = folder.join(MANIFEST);
+        match std::fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Manifest::default()),
+            Err(error) => Err(error.to_string()),
+            // A link would be followed, and a pipe waited for.
+            Ok(metadata) if !metadata.is_file() => Err("it is not a regular file".to_owned()),
+            Ok(metadata) if metadata.len() > MAX_MANIFEST_BYTES => {
+                Err(format!("{} bytes, at most {MAX_MANIFEST_BYTES} are read", metadata.len()))
+            }
+            Ok(_) => Manifest::read(&std::fs::read_to_string(&path).map_err(|error| error.to_string())?),
+        }
+    }
+
+    /// Rules that can be read and not understood, and rules for files that are not in the folder.
+    pub(super) fn problems(&self, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+        let problem = |acl: &Value, place: &str, effect: &str| {
+            let rule = Rule::read(Some(acl));
+            (rule.state != AclState::Known).then(|| format!("{place}: {}; {effect}", rule.problem))
+        };
+        let mut problems = Vec::new();
+        problems.extend(self.acl.as_ref().and_then(|acl| problem(acl, "acl", "everything below its folder is withheld")));
+        for (name, file) in &self.files {
+            if !is_there(name) {
+                problems.push(format!("files.{name:?}: the folder has no such file"));
+            }
+            let place = format!("files.{name:?}");
+            problems.extend(file.acl.as_ref().and_then(|acl| problem(acl, &place, "the file is withheld")));
+            for section in &file.sections {
+                let effect = format!("the section {:?} is withheld", section.heading);
+                problems.extend(problem(&section.acl, &place, &effect));
+            }
+        }
+        problems
+    }
+
     /// Reads a manifest.
-    pub(super) fn read(text: &str) -> Result<Manifest, String> {
+    fn read(text: &str) -> Result<Manifest, String> {
         let table: toml::Table = toml::from_str(text).map_err(|error| error.message().to_owned())?;
         let value = json(toml::Value::Table(table));
         Manifest::deserialize(value).map_err(|error| error.to_string())

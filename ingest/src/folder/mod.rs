@@ -5,6 +5,7 @@
 mod acls;
 mod manifest;
 mod posix;
+mod rights;
 mod sync;
 mod walk;
 

@@ -1,19 +1,19 @@
-//! One sync of a folder: list, compare, prepare side by side, write in batches, delete what is gone.
+//! One sync of a folder: list, delete and permit, compare, prepare side by side, write in batches.
 //!
-//! Groups and containers are written before the documents that depend on them. A sync that was cut off is resumed by
+//! Deletions and permissions come before the content, which takes long (see [`super::rights`]). A sync that was cut off is resumed by
 //! running it again: what is stored and unchanged is not read, extracted or embedded a second time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use sightline_index::{DocumentHead, Failure, JobState, NewDocument, Outcome, Rule, Timestamp, Write};
+use sightline_index::{Error, Failure, JobState, NewDocument, Outcome, Timestamp, Write};
 
 use super::acls::{Acls, FileFacts};
-use super::walk::{self, Entry, Listing, failure};
-use super::{AclOrigin, FolderOptions, Progress, SyncReport};
+use super::walk::{self, Entry, failure};
+use super::{FolderOptions, Progress, SyncReport, rights};
 use crate::document::{Content, Incoming, IngestError, Pipeline};
-use crate::extract::mime_of;
+use crate::extract::{Format, mime_of};
 
 /// Raised when extraction or chunking yields something else for the same file.
 const PIPELINE: u32 = 1;
@@ -23,10 +23,8 @@ const BATCH_DOCUMENTS: usize = 64;
 const BATCH_CHUNKS: usize = 512;
 /// How many prepared documents may wait for the writer.
 const QUEUE_DOCUMENTS: usize = 32;
-/// Losing more than this share of a source with at least `MASS_DELETE_DOCUMENTS` documents asks first.
-const MASS_DELETE_SHARE: f64 = 0.5;
-const MASS_DELETE_DOCUMENTS: usize = 20;
-const PAGE_DOCUMENTS: u32 = 1_000;
+/// or confirms this many.
+const BATCH_VERIFIED: usize = 1_000;
 
 /// Brings a source to what its folder holds now. `progress` is told now and then.
 ///
@@ -44,14 +42,16 @@ pub fn sync_folder(
     engine.describe_source(&options.source, "folder", &options.owner, &config, clock())?;
     let job = engine.begin_job(&options.source, clock())?;
     let started = Instant::now();
-    let result = run(pipeline, options, job, &clock, &progress);
+    let result = run(pipeline, options, job, &clock, &progress)
+        .map(|report| SyncReport { seconds: started.elapsed().as_secs_f64(), ..report });
     let (state, summary) = match &result {
-        Ok(report) => (JobState::Done, serde_json::to_value(report).unwrap_or_default()),
+        // The failures have a table of their own.
+        Ok(report) => (JobState::Done, serde_json::to_value(SyncReport { failures: Vec::new(), ..report.clone() }).unwrap_or_default()),
         Err(error) => (JobState::Failed, serde_json::json!({ "error": error.to_string() })),
     };
     engine.end_job(job, &options.source, state, &summary, clock())?;
     engine.checkpoint()?;
-    result.map(|report| SyncReport { seconds: started.elapsed().as_secs_f64(), ..report })
+    result
 }
 
 fn run(
@@ -65,13 +65,15 @@ fn run(
     let listing = walk::list(&options.root).map_err(|source| IngestError::Folder { path: options.root.clone(), source })?;
     let acls = Acls::read(options, &listing)?;
     let mut report = SyncReport { job, ..SyncReport::default() };
-    write_access(pipeline, options, &acls, &listing, clock())?;
-    let (files, skipped): (Vec<&Entry>, Vec<&Entry>) =
-        listing.files.iter().partition(|file| mime_of(&file.path, &[]).is_some());
+    // A sync that is refused writes nothing: a rule that is gone with its files must not open them.
+    let gone = rights::gone(pipeline, options, &listing)?;
+    rights::delete(pipeline, &options.source, &gone, clock)?;
+    rights::write(pipeline, options, &acls, &listing, clock())?;
+    report.deleted = gone.len();
+    let (files, skipped): (Vec<&Entry>, Vec<&Entry>) = listing.files.iter().partition(|file| is_supported(file));
     report.files = files.len();
     report.skipped = skipped.len();
     report.failures.extend(listing.failures.iter().chain(&acls.failures).cloned());
-    let missing = missing(pipeline, options, &listing)?;
     {
         let mut batch = Batch { pipeline, source: &options.source, report: &mut report, writes: Vec::new(), verified: Vec::new() };
         let next = AtomicUsize::new(0);
@@ -103,50 +105,42 @@ fn run(
             batch.flush(clock)
         })?;
     }
-    report.deleted = delete(pipeline, options, &listing, missing, clock)?;
     engine.fail_items(job, &report.failures, clock())?;
     Ok(report)
 }
 
-/// Groups and containers, in one write.
-fn write_access(pipeline: &Pipeline, options: &FolderOptions, acls: &Acls, listing: &Listing, now: Timestamp) -> Result<(), IngestError> {
-    let groups = acls.groups.iter().map(|(group, members)| Write::SetGroup { group: group.clone(), members: members.clone() });
-    let containers = acls.containers(listing).into_iter().map(|(id, acl)| Write::SetContainer {
-        source: options.source.clone(),
-        id,
-        acl: Some(acl),
-    });
-    pipeline.engine().write(groups.chain(containers).collect(), now)?;
-    Ok(())
+/// False where the name tells that no text can be extracted. Without a telling name the content decides.
+fn is_supported(file: &Entry) -> bool {
+    mime_of(&file.path, &[]).and_then(Format::of_mime).is_some()
 }
 
 /// What is to be done about one file.
 enum Step {
     /// It has another content or other facts than what is stored.
     Put { document: Box<NewDocument>, made: usize, bytes: u64 },
-    /// It is as stored, but for its ACL where that is given.
-    Keep { id: String, acl: Option<Option<serde_json::Value>> },
-    /// It could not be read; what is stored keeps its content and takes the ACL of now.
-    Failed { failure: Failure, known: bool, acl: Option<serde_json::Value> },
+    /// It is as stored.
+    Keep { id: String },
+    /// It could not be read; what is stored keeps its content.
+    Failed(Failure),
 }
 
 fn prepare(pipeline: &Pipeline, source: &str, file: &Entry, facts: FileFacts) -> Result<Step, IngestError> {
     let head = pipeline.engine().head(source, &file.id)?;
     let modified = file.metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
-    let source_version = format!("{}.{:09}-{}-{}", modified.as_secs(), modified.subsec_nanos(), file.metadata.len(), stamp(pipeline, &facts));
-    if let Some(DocumentHead { rule, .. }) = head.as_ref().filter(|head| head.source_version.as_ref() == Some(&source_version)) {
-        let acl = (Rule::read(facts.acl.as_ref()) != *rule).then_some(facts.acl);
-        return Ok(Step::Keep { id: file.id.clone(), acl });
+    let source_version =
+        format!("{}.{:09}-{}-{}", modified.as_secs(), modified.subsec_nanos(), file.metadata.len(), stamp(pipeline, &facts));
+    if head.is_some_and(|head| head.source_version.as_ref() == Some(&source_version)) {
+        return Ok(Step::Keep { id: file.id.clone() });
     }
-    let failed = |code: &str, detail: String, acl| Step::Failed { failure: failure(&file.id, code, detail), known: head.is_some(), acl };
+    let failed = |code: &str, detail: String| Step::Failed(failure(&file.id, code, detail));
     let limit = pipeline.limits().extract.max_file_bytes;
     if file.metadata.len() > limit {
         let detail = format!("{} bytes, at most {limit} are read; raise the limit or split the file", file.metadata.len());
-        return Ok(failed("too_large", detail, facts.acl));
+        return Ok(failed("too_large", detail));
     }
-    let bytes = match std::fs::read(&file.path) {
+    let bytes = match walk::read(file, limit) {
         Ok(bytes) => bytes,
-        Err(error) => return Ok(failed("unreadable", error.to_string(), facts.acl)),
+        Err(error) => return Ok(failed("unreadable", error.to_string())),
     };
     let read = bytes.len() as u64;
     let incoming = Incoming {
@@ -156,7 +150,7 @@ fn prepare(pipeline: &Pipeline, source: &str, file: &Entry, facts: FileFacts) ->
         uri: facts.uri,
         mime: mime_of(&file.path, &bytes).unwrap_or("application/octet-stream").to_owned(),
         content: Content::Bytes(bytes),
-        acl: facts.acl.clone(),
+        acl: facts.acl,
         labels: facts.labels,
         sections: facts.sections,
         source_version: Some(source_version),
@@ -164,14 +158,15 @@ fn prepare(pipeline: &Pipeline, source: &str, file: &Entry, facts: FileFacts) ->
     };
     match pipeline.prepare(incoming) {
         Ok((document, made)) => Ok(Step::Put { document: Box::new(document), made, bytes: read }),
+        Err(error @ IngestError::Index(Error::Invalid { .. })) => Ok(failed(error.code(), error.to_string())),
         // Without a model or a store nothing else will succeed either.
         Err(error @ (IngestError::Embed(_) | IngestError::Index(_))) => Err(error),
-        Err(error) => Ok(failed(error.code(), error.to_string(), facts.acl)),
+        Err(error) => Ok(failed(error.code(), error.to_string())),
     }
 }
 
 /// Changes when anything but the file's content that makes the document changes, apart from its ACL.
-fn stamp(pipeline: &Pipeline, facts: &FileFacts) -> String {
+pub(super) fn stamp(pipeline: &Pipeline, facts: &FileFacts) -> String {
     let mut hasher = blake3::Hasher::new();
     let sections: Vec<_> = facts.sections.iter().map(|section| (&section.name, &section.acl)).collect();
     let model = pipeline.engine().model().map(|model| &model.name);
@@ -197,23 +192,15 @@ impl Batch<'_> {
                 self.report.bytes += bytes;
                 self.writes.push(Write::Put(document));
             }
-            Step::Keep { id, acl } => {
+            Step::Keep { id } => {
                 self.report.unchanged += 1;
-                if let Some(acl) = acl {
-                    self.writes.push(Write::SetAcl { source: self.source.to_owned(), id: id.clone(), acl });
-                }
                 self.verified.push(id);
             }
-            Step::Failed { failure, known, acl } => {
-                if known {
-                    self.writes.push(Write::SetAcl { source: self.source.to_owned(), id: failure.item.clone(), acl });
-                }
-                self.report.failures.push(failure);
-            }
+            Step::Failed(failure) => self.report.failures.push(failure),
         }
         let chunks = |write: &Write| if let Write::Put(document) = write { document.chunks.len() } else { 0 };
         if self.writes.len() >= BATCH_DOCUMENTS
-            || self.verified.len() >= PAGE_DOCUMENTS as usize
+            || self.verified.len() >= BATCH_VERIFIED
             || self.writes.iter().map(chunks).sum::<usize>() >= BATCH_CHUNKS
         {
             self.flush(clock)?;
@@ -223,17 +210,16 @@ impl Batch<'_> {
 
     fn flush(&mut self, clock: &impl Fn() -> Timestamp) -> Result<(), IngestError> {
         let mut writes = std::mem::take(&mut self.writes);
-        let chunks: Vec<usize> =
-            writes.iter().map(|write| if let Write::Put(document) = write { document.chunks.len() } else { 0 }).collect();
         if !self.verified.is_empty() {
             writes.push(Write::Verify { source: self.source.to_owned(), ids: std::mem::take(&mut self.verified) });
         }
         if writes.is_empty() {
             return Ok(());
         }
-        let puts: Vec<bool> = writes.iter().map(|write| matches!(write, Write::Put(_))).collect();
+        let put = |write: &Write| if let Write::Put(document) = write { Some(document.chunks.len()) } else { None };
+        let puts: Vec<Option<usize>> = writes.iter().map(put).collect();
         let receipts = self.pipeline.engine().write(writes, clock())?;
-        for ((receipt, _), chunks) in receipts.iter().zip(puts).filter(|(_, put)| *put).zip(chunks) {
+        for (receipt, chunks) in receipts.iter().zip(puts).filter_map(|(receipt, chunks)| Some((receipt, chunks?))) {
             match receipt.outcome {
                 Outcome::Created => self.report.created += 1,
                 Outcome::Unchanged => self.report.unchanged += 1,
@@ -245,52 +231,4 @@ impl Batch<'_> {
         }
         Ok(())
     }
-}
-
-/// Documents that the listing no longer has.
-fn missing(pipeline: &Pipeline, options: &FolderOptions, listing: &Listing) -> Result<Vec<String>, IngestError> {
-    let mut gone = Vec::new();
-    let mut known = 0;
-    let mut after = String::new();
-    loop {
-        let page = pipeline.engine().heads(&options.source, &after, PAGE_DOCUMENTS)?;
-        let Some(last) = page.last() else { break };
-        after.clone_from(&last.id);
-        known += page.len();
-        let listed = |id: &str| listing.files.binary_search_by(|file| file.id.as_str().cmp(id)).is_ok();
-        // What could not be listed is not known to be gone.
-        let unsure = |id: &str| listing.failures.iter().any(|failure| under(id, &failure.item));
-        gone.extend(page.into_iter().map(|head| head.id).filter(|id| !listed(id) && !unsure(id)));
-    }
-    let most = known >= MASS_DELETE_DOCUMENTS && gone.len() as f64 > known as f64 * MASS_DELETE_SHARE;
-    if most && !options.allow_mass_delete {
-        return Err(IngestError::MassDelete { source_id: options.source.clone(), missing: gone.len(), known });
-    }
-    Ok(gone)
-}
-
-fn under(id: &str, folder: &str) -> bool {
-    id == folder || folder.is_empty() || id.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// Deletes documents and containers that are gone; returns how many documents.
-fn delete(
-    pipeline: &Pipeline,
-    options: &FolderOptions,
-    listing: &Listing,
-    missing: Vec<String>,
-    clock: &impl Fn() -> Timestamp,
-) -> Result<usize, IngestError> {
-    let engine = pipeline.engine();
-    for page in missing.chunks(PAGE_DOCUMENTS as usize) {
-        let deletes = page.iter().map(|id| Write::Delete { source: options.source.clone(), id: id.clone() });
-        engine.write(deletes.collect(), clock())?;
-    }
-    if options.acls == AclOrigin::Manifests {
-        let listed = |id: &str| id == "/" || listing.folders.binary_search_by(|folder| folder.id.as_str().cmp(id)).is_ok();
-        let gone = engine.containers(&options.source)?.into_iter().filter(|id| !listed(id));
-        let gone = gone.map(|id| Write::DeleteContainer { source: options.source.clone(), id });
-        engine.write(gone.collect(), clock())?;
-    }
-    Ok(missing.len())
 }

@@ -1,15 +1,20 @@
 //! Lists the files below a folder without following links.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
+use std::io::{Error, Read, Result};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use sightline_index::Failure;
+use sightline_index::{Failure, check_document_id};
 
 /// The name of the manifests, which are no documents.
 pub(super) const MANIFEST: &str = ".sightline.toml";
 const VERSION_CONTROL: [&str; 4] = [".git", ".hg", ".svn", ".jj"];
 /// Deeper folders are reported and left out.
 const MAX_DEPTH: usize = 64;
+/// Codes of what is there and was not looked into.
+const UNREADABLE: &str = "unreadable";
+const TOO_DEEP: &str = "too_deep";
 
 /// A folder or a file.
 #[derive(Debug)]
@@ -31,13 +36,47 @@ pub(super) struct Listing {
     pub(super) failures: Vec<Failure>,
 }
 
+impl Listing {
+    /// The file with this id.
+    pub(super) fn file(&self, id: &str) -> Option<&Entry> {
+        self.files.binary_search_by(|file| file.id.as_str().cmp(id)).ok().and_then(|at| self.files.get(at))
+    }
+
+    /// The folder with this id.
+    pub(super) fn folder(&self, id: &str) -> Option<&Entry> {
+        self.folders.binary_search_by(|folder| folder.id.as_str().cmp(id)).ok().and_then(|at| self.folders.get(at))
+    }
+
+    /// True when what is not listed under this id may be there all the same.
+    pub(super) fn is_unsure_of(&self, id: &str) -> bool {
+        let unseen = self.failures.iter().filter(|failure| [UNREADABLE, TOO_DEEP].contains(&failure.code.as_str()));
+        unseen.into_iter().any(|failure| is_under(id, &failure.item))
+    }
+}
+
+fn is_under(id: &str, folder: &str) -> bool {
+    id == folder || folder.is_empty() || id.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Reads a file of the listing. What has taken its place since, such as a link to a file of others, is not read.
+pub(super) fn read(entry: &Entry, max_bytes: u64) -> Result<Vec<u8>> {
+    let file = File::open(&entry.path)?;
+    let now = file.metadata()?;
+    if (now.dev(), now.ino()) != (entry.metadata.dev(), entry.metadata.ino()) || now.len() > max_bytes {
+        return Err(Error::other("it was replaced while the folder was read; ingest again"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(now.len()).unwrap_or_default());
+    file.take(max_bytes).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// The id of the folder that an id is in; `None` for the top.
 pub(super) fn parent(id: &str) -> Option<&str> {
     (!id.is_empty()).then(|| id.rsplit_once('/').map_or("", |(parent, _)| parent))
 }
 
 /// Lists everything below `top`. Only the top itself being unreadable is an error.
-pub(super) fn list(top: &Path) -> std::io::Result<Listing> {
+pub(super) fn list(top: &Path) -> Result<Listing> {
     let mut listing = Listing::default();
     let metadata = std::fs::metadata(top)?;
     std::fs::read_dir(top)?;
@@ -47,9 +86,9 @@ pub(super) fn list(top: &Path) -> std::io::Result<Listing> {
             Ok(folders) if depth < MAX_DEPTH => pending.extend(folders.into_iter().map(|folder| (folder, depth + 1))),
             Ok(folders) => {
                 let detail = format!("folders are nested deeper than {MAX_DEPTH}");
-                listing.failures.extend(folders.into_iter().map(|folder| failure(&folder.id, "too_deep", detail.clone())));
+                listing.failures.extend(folders.into_iter().map(|folder| failure(&folder.id, TOO_DEEP, detail.clone())));
             }
-            Err(error) => listing.failures.push(failure(&folder.id, "unreadable", error.to_string())),
+            Err(error) => listing.failures.push(failure(&folder.id, UNREADABLE, error.to_string())),
         }
         listing.folders.push(folder);
     }
@@ -59,7 +98,7 @@ pub(super) fn list(top: &Path) -> std::io::Result<Listing> {
 }
 
 /// Sorts a folder's entries into the listing and returns its folders.
-fn folder_entries(folder: &Entry, listing: &mut Listing) -> std::io::Result<Vec<Entry>> {
+fn folder_entries(folder: &Entry, listing: &mut Listing) -> Result<Vec<Entry>> {
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(&folder.path)? {
         let entry = entry?;
@@ -71,11 +110,15 @@ fn folder_entries(folder: &Entry, listing: &mut Listing) -> std::io::Result<Vec<
             continue;
         };
         let id = format!("{}{slash}{name}", folder.id);
+        if let Err(error) = check_document_id(&id) {
+            listing.failures.push(failure(&id, "name", format!("{error}; rename it")));
+            continue;
+        }
         // `DirEntry::metadata` does not follow links.
         let metadata = match entry.metadata() {
             Ok(metadata) => metadata,
             Err(error) => {
-                listing.failures.push(failure(&id, "unreadable", error.to_string()));
+                listing.failures.push(failure(&id, UNREADABLE, error.to_string()));
                 continue;
             }
         };
