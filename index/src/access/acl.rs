@@ -24,6 +24,20 @@ pub enum AclState {
     Invalid,
     /// It has more entries than the limit.
     Overflow,
+    /// It is older than its source allows. A stored rule is never in this state: time brings it about.
+    Stale,
+}
+
+impl std::fmt::Display for AclState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            AclState::Known => "known",
+            AclState::Unknown => "unknown",
+            AclState::Invalid => "invalid",
+            AclState::Overflow => "overflow",
+            AclState::Stale => "stale",
+        })
+    }
 }
 
 /// An allow entry that ends.

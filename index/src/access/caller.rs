@@ -57,7 +57,7 @@ impl Caller {
         &self.groups
     }
 
-    pub(super) fn guard(&self) -> &Guard {
+    pub(crate) fn guard(&self) -> &Guard {
         &self.guard
     }
 }

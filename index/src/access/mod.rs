@@ -12,6 +12,7 @@ mod directory;
 mod names;
 mod permit;
 mod principal;
+mod review;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use caller::{Caller, Guard};
 pub use permit::Permit;
 pub(crate) use permit::PermitCache;
 pub use principal::{MAX_PRINCIPAL_ID_BYTES, Principal};
+pub(crate) use review::HeldName;
 pub(crate) use tables::{Access, Class, RuleNo};
 
 /// Number of an ACL class. 0 is the class of dead chunks, which no permit admits.

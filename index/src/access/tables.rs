@@ -231,7 +231,7 @@ impl Access {
     }
 
     /// When the ACL of this class becomes stale; `None` where it does not.
-    pub(super) fn stale_at(&self, class: Class) -> Option<Timestamp> {
+    pub(crate) fn stale_at(&self, class: Class) -> Option<Timestamp> {
         let (read_at, max_age) = (class.read_at?, self.max_ages.get(&class.source)?);
         Some(Timestamp((i64::from(read_at.get()) + i64::from(*max_age)) * 1000))
     }

@@ -111,7 +111,8 @@ impl DocumentRecord {
 
 /// Records that the source was asked at `now` and these documents and their ACLs were as stored.
 pub(crate) fn verify(tx: &Transaction<'_>, source: SourceNo, ids: &[String], now: Timestamp) -> Result<()> {
-    let mut statement = tx.prepare_cached("UPDATE documents SET verified_at = ?1, acl_read_at = ?1 WHERE source = ?2 AND id = ?3")?;
+    let mut statement =
+        tx.prepare_cached("UPDATE documents SET verified_at = ?1, acl_read_at = ?1 WHERE source = ?2 AND id = ?3")?;
     for id in ids {
         statement.execute((now.0, source, id))?;
     }

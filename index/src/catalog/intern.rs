@@ -49,7 +49,7 @@ pub(crate) fn rule_by_number(db: &Connection, number: RuleNo) -> Result<Rule> {
 }
 
 /// Every rule, with its source.
-pub(super) fn rules(db: &Connection, mut each: impl FnMut(RuleNo, SourceNo, Rule)) -> Result<()> {
+pub(crate) fn rules(db: &Connection, mut each: impl FnMut(RuleNo, SourceNo, Rule)) -> Result<()> {
     let mut statement = db.prepare("SELECT num, source, body FROM rules")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -69,7 +69,8 @@ pub(crate) fn synced(tx: &Transaction<'_>, num: SourceNo, now: Timestamp) -> Res
 
 /// Every source with its number.
 pub(crate) fn all(db: &Connection) -> Result<Vec<(SourceNo, SourceRecord)>> {
-    let mut statement = db.prepare("SELECT num, id, kind, owner, config, acl_max_age, created_at, synced_at FROM sources ORDER BY id")?;
+    let mut statement =
+        db.prepare("SELECT num, id, kind, owner, config, acl_max_age, created_at, synced_at FROM sources ORDER BY id")?;
     let rows = statement.query_map([], |row| {
         Ok((
             row.get(0)?,

@@ -3,9 +3,11 @@
 //! [`Engine::write`] is the only way in and answers when the batch is durable and searchable. Everything that reads takes
 //! one view of one moment.
 
+mod explain;
 mod input;
 mod open;
 mod read;
+mod report;
 mod state;
 mod transaction;
 
@@ -16,10 +18,12 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, TransactionBehavior};
 
+pub use explain::{Explanation, GrantPath, Reason, SectionExplanation};
 pub use input::*;
 pub use open::{Model, Options};
 pub(crate) use read::Reading;
 pub use read::{DocumentHead, DocumentText, SectionText, Stats};
+pub use report::{AccessReport, Documents, EndingGrant, StaleSource};
 pub(crate) use state::{State, View};
 pub use transaction::{Outcome, Receipt};
 

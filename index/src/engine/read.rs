@@ -25,6 +25,8 @@ pub struct DocumentHead {
     pub version: u32,
     /// The source's own version or etag.
     pub source_version: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// Its ACL as it was read last.
     pub rule: Rule,
 }
@@ -288,6 +290,15 @@ impl Engine {
         self.catalog.read(|db| keys.iter().map(|key| Ok(documents::find_vector(db, key)?.is_some())).collect())
     }
 
+    /// What SQLite finds wrong with the catalog; empty when nothing.
+    pub fn check_catalog(&self) -> Result<Vec<String>> {
+        self.catalog.read(|db| {
+            let mut statement = db.prepare("PRAGMA integrity_check(100)")?;
+            let found = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+            Ok(found.into_iter().filter(|line| line != "ok").collect())
+        })
+    }
+
     /// Counts for operators.
     pub fn stats(&self) -> Result<Stats> {
         self.catalog.read(|db| {
@@ -320,6 +331,11 @@ impl Engine {
 }
 
 fn head(db: &Connection, document: DocumentRecord) -> Result<DocumentHead> {
-    let rule = intern::rule_by_number(db, document.rule)?;
-    Ok(DocumentHead { id: document.id, version: document.version, source_version: document.source_version, rule })
+    Ok(DocumentHead {
+        rule: intern::rule_by_number(db, document.rule)?,
+        labels: documents::labels(db, document.labels)?,
+        id: document.id,
+        version: document.version,
+        source_version: document.source_version,
+    })
 }
