@@ -71,11 +71,12 @@ impl DocumentRecord {
         Ok(statement.query_row((source, id), DocumentRecord::read).optional()?)
     }
 
-    /// Documents of a source that were not deleted, by id, after `after`; at most `limit`.
-    pub(crate) fn page(db: &Connection, source: SourceNo, after: &str, limit: u32) -> Result<Vec<DocumentRecord>> {
-        let mut statement =
-            db.prepare_cached(&format!("{DOCUMENT} WHERE source = ?1 AND id > ?2 AND deleted_at IS NULL ORDER BY id LIMIT ?3"))?;
-        Ok(statement.query_map((source, after, limit), DocumentRecord::read)?.collect::<rusqlite::Result<_>>()?)
+    /// Documents of a source, by id, after `after`; at most `limit`. Deleted ones only when asked for.
+    pub(crate) fn page(db: &Connection, source: SourceNo, after: &str, limit: u32, deleted: bool) -> Result<Vec<DocumentRecord>> {
+        let mut statement = db.prepare_cached(&format!(
+            "{DOCUMENT} WHERE source = ?1 AND id > ?2 AND (?4 OR deleted_at IS NULL) ORDER BY id LIMIT ?3"
+        ))?;
+        Ok(statement.query_map((source, after, limit, deleted), DocumentRecord::read)?.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Writes the row; a `num` of 0 makes a new one. Returns its number.

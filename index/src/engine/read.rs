@@ -260,7 +260,7 @@ impl Engine {
     pub fn heads(&self, source: &str, after: &str, limit: u32) -> Result<Vec<DocumentHead>> {
         self.catalog.read(|db| {
             let Some(source) = sources::find(db, source)? else { return Ok(Vec::new()) };
-            DocumentRecord::page(db, source, after, limit)?.into_iter().map(|document| head(db, document)).collect()
+            DocumentRecord::page(db, source, after, limit, false)?.into_iter().map(|document| head(db, document)).collect()
         })
     }
 

@@ -398,7 +398,8 @@ impl Writing<'_> {
         self.effects.push(Effect::MaxAge(source, seconds));
         let mut after = String::new();
         loop {
-            let page = DocumentRecord::page(&self.tx, source, &after, PAGE_DOCUMENTS)?;
+            // Deleted ones too: their citations can still be opened.
+            let page = DocumentRecord::page(&self.tx, source, &after, PAGE_DOCUMENTS, true)?;
             let Some(last) = page.last() else { break };
             after.clone_from(&last.id);
             for mut document in page {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sightline_index::{
-    Caller, Engine, Error, Filter, Freshness, Guard, Mode as EngineMode, Model, NewChunk, NewDocument, NewSection, NewVector, Options,
-    Outcome, Principal, Query, Timestamp, Write, vector_key,
+    Caller, Engine, Error, Filter, Freshness, Guard, Mode as EngineMode, Model, NewChunk, NewDocument, NewSection, NewVector,
+    Options, Outcome, Principal, Query, Timestamp, Write, vector_key,
 };
 
 use super::naive::{DIMENSIONS, Document, Key, Mode, Naive, Passage, Question, Version, Who};
@@ -104,10 +104,13 @@ impl History {
     fn step(&mut self) {
         self.tally.operations += 1;
         match self.dice.below(100) {
-            0..=24 => self.put(),
-            25..=31 => self.edit(),
-            32..=36 => self.delete(),
-            37..=51 => self.set_acl(),
+            0..=22 => self.put(),
+            23..=28 => self.edit(),
+            29..=32 => self.delete(),
+            33..=34 => self.set_alias(),
+            35 => self.set_max_age(),
+            36..=37 => self.verify(),
+            38..=51 => self.set_acl(),
             52..=66 => self.set_container(),
             67..=70 => self.delete_container(),
             71..=79 => self.set_group(),
@@ -121,7 +124,8 @@ impl History {
 
     fn put(&mut self) {
         let key = self.key();
-        let document = NewVersion { version: self.version(), acl: self.acl(true), labels: self.labels(), modified: self.modified() };
+        let document =
+            NewVersion { version: self.version(), acl: self.acl(true), labels: self.labels(), modified: self.modified() };
         self.put_version(key, document);
     }
 
@@ -162,10 +166,10 @@ impl History {
             start,
             end,
             headings: passage.heading.iter().cloned().collect(),
-            vector: passage.vector.as_ref().map(|vector| NewVector {
-                key: vector_key("grid", &format!("{vector:?}")),
-                values: Some(vector.clone().into()),
-            }),
+            vector: passage
+                .vector
+                .as_ref()
+                .map(|vector| NewVector { key: vector_key("grid", &format!("{vector:?}")), values: Some(vector.clone().into()) }),
             ..NewChunk::default()
         });
         let document = NewDocument {
@@ -182,8 +186,10 @@ impl History {
             ..NewDocument::default()
         };
         self.write(Write::Put(Box::new(document)));
+        let now = self.naive.now;
         let known = self.naive.documents.entry(key).or_insert_with(|| Document {
             acl: None,
+            read_at: 0,
             labels: BTreeMap::new(),
             modified: 0,
             versions: Vec::new(),
@@ -196,6 +202,7 @@ impl History {
         }
         known.versions.push(new.version);
         known.acl = new.acl;
+        known.read_at = now;
         known.labels = new.labels;
         known.modified = new.modified;
         known.deleted = false;
@@ -217,8 +224,9 @@ impl History {
         let key = self.key();
         let acl = self.acl(true);
         let outcome = self.write(Write::SetAcl { source: key.0.clone(), id: key.1.clone(), acl: acl.clone() });
+        let now = self.naive.now;
         match self.naive.documents.get_mut(&key).filter(|document| !document.deleted) {
-            Some(document) => document.acl = acl,
+            Some(document) => (document.acl, document.read_at) = (acl, now),
             None => assert_eq!(outcome, Outcome::Missing),
         }
     }
@@ -259,6 +267,41 @@ impl History {
         let group = self.group();
         self.write(Write::DeleteGroup { group: principal(&group) });
         self.naive.groups.remove(&group);
+    }
+
+    fn set_alias(&mut self) {
+        let (source, alias) = (self.source(), format!("user:u{}", self.dice.below(USERS)));
+        let canonical = self.dice.chance(60).then(|| format!("user:u{}", self.dice.below(USERS)));
+        self.write(Write::SetAlias {
+            source: source.clone(),
+            alias: principal(&alias),
+            canonical: canonical.as_deref().map(principal),
+        });
+        match canonical {
+            Some(canonical) => self.naive.aliases.insert((source, alias), canonical),
+            None => self.naive.aliases.remove(&(source, alias)),
+        };
+    }
+
+    fn set_max_age(&mut self) {
+        let source = self.source();
+        let seconds = self.dice.chance(60).then(|| 1 + self.dice.below(900) as u32);
+        self.write(Write::SetAclMaxAge { source: source.clone(), seconds });
+        match seconds {
+            Some(seconds) => self.naive.max_ages.insert(source, i64::from(seconds)),
+            None => self.naive.max_ages.remove(&source),
+        };
+    }
+
+    /// The source says that some documents are as stored.
+    fn verify(&mut self) {
+        let source = self.source();
+        let mut keys = self.live();
+        keys.retain(|key| key.0 == source && self.dice.chance(60));
+        self.write(Write::Verify { source, ids: keys.iter().map(|key| key.1.clone()).collect() });
+        for key in keys {
+            self.naive.documents.get_mut(&key).unwrap().read_at = self.naive.now;
+        }
     }
 
     fn reopen(&mut self) {
@@ -430,6 +473,7 @@ impl History {
             self.compare_search(&who, &question);
             let key = self.key();
             self.compare_document(&who, &key);
+            self.compare_explanation(&who, &key);
             if !self.tokens.is_empty() {
                 let at = self.dice.below(self.tokens.len());
                 self.compare_citation(&who, at);
@@ -524,6 +568,19 @@ impl History {
                 self.tally.differences += 1;
                 self.note(format!("{who:?} read {key:?}: {found:?}, not {expected:?}"));
             }
+        }
+    }
+
+    /// The explanation's verdict is the definition's, and follows from the reasons that it gives.
+    fn compare_explanation(&mut self, who: &Who, key: &Key) {
+        self.tally.comparisons += 1;
+        let document = self.naive.documents.get(key).filter(|document| !document.deleted);
+        let expected = document.is_some_and(|document| self.naive.may_read(who, key, document));
+        let found = self.engine().explain(&caller(who), &key.0, &key.1, Timestamp(self.naive.now)).unwrap();
+        let reasoned = !found.grants.is_empty() && found.reasons.iter().all(|reason| reason.code == "grant_ended");
+        if found.visible != expected || reasoned != expected {
+            self.tally.differences += 1;
+            self.note(format!("{who:?} and {key:?}: {found:#?}, not {expected}"));
         }
     }
 

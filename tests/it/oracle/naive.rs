@@ -52,6 +52,8 @@ impl Version {
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     pub(crate) acl: Option<Value>,
+    /// When the ACL was read, in milliseconds.
+    pub(crate) read_at: i64,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) modified: i64,
     /// Version 1 is the first.
@@ -74,8 +76,18 @@ pub(crate) struct Naive {
     pub(crate) documents: BTreeMap<Key, Document>,
     pub(crate) containers: BTreeMap<Key, Option<Value>>,
     pub(crate) groups: BTreeMap<String, BTreeSet<String>>,
+    /// By source and the source's own user: whom they stand for.
+    pub(crate) aliases: BTreeMap<Key, String>,
+    /// By source, in seconds.
+    pub(crate) max_ages: BTreeMap<String, i64>,
     /// Milliseconds.
     pub(crate) now: i64,
+}
+
+/// Who a caller is.
+struct Mine {
+    user: Option<String>,
+    principals: BTreeSet<String>,
 }
 
 /// A passage that a caller may read.
@@ -115,6 +127,27 @@ pub(crate) struct Question {
 }
 
 impl Naive {
+    /// Whether a name in an ACL of a source means the caller.
+    fn means(&self, source: &str, name: &str, mine: &Mine) -> bool {
+        match self.aliases.get(&(source.to_owned(), name.to_owned())) {
+            Some(canonical) => mine.user.as_ref() == Some(canonical),
+            None => mine.principals.contains(name),
+        }
+    }
+
+    /// Whether the document's ACL is older than its source allows; ages count in sixteenths of the limit.
+    fn stale(&self, key: &Key, document: &Document) -> bool {
+        self.max_ages.get(&key.0).is_some_and(|max_age| {
+            let step = (max_age / 16).max(1);
+            let read_at = (document.read_at / 1000 / step * step).max(1);
+            (read_at + max_age) * 1000 <= self.now
+        })
+    }
+
+    fn mine(&self, who: &Who) -> Mine {
+        Mine { user: who.user.clone(), principals: self.principals(who) }
+    }
+
     /// Every principal of a caller, by repeating the definition until nothing is added.
     fn principals(&self, who: &Who) -> BTreeSet<String> {
         let mut all: BTreeSet<String> = ["public".to_owned()].into();
@@ -138,14 +171,20 @@ impl Naive {
     }
 
     /// (allowed, denied) by an ACL and what it inherits; `None` withholds.
-    fn evaluate(&self, source: &str, acl: Option<&Value>, mine: &BTreeSet<String>, above: &mut Vec<String>) -> Option<(bool, bool)> {
+    fn evaluate(
+        &self,
+        source: &str,
+        acl: Option<&Value>,
+        mine: &Mine,
+        above: &mut Vec<String>,
+    ) -> Option<(bool, bool)> {
         let acl = acl?.as_object()?;
         let mut allowed = false;
         let mut denied = false;
         for (field, value) in acl {
             match field.as_str() {
-                "allow" => allowed |= names(value)?.iter().any(|name| mine.contains(name)),
-                "deny" => denied |= names(value)?.iter().any(|name| mine.contains(name)),
+                "allow" => allowed |= names(value)?.iter().any(|name| self.means(source, name, mine)),
+                "deny" => denied |= names(value)?.iter().any(|name| self.means(source, name, mine)),
                 "inherit" => {
                     value.as_bool()?;
                 }
@@ -160,7 +199,7 @@ impl Naive {
                         }
                         let principal = principal(fields.get("principal")?)?;
                         let until = time_of(fields.get("until")?.as_str()?)?;
-                        allowed |= mine.contains(&principal) && self.now < until;
+                        allowed |= self.means(source, &principal, mine) && self.now < until;
                     }
                 }
                 _ => return None,
@@ -181,7 +220,7 @@ impl Naive {
         Some((allowed, denied))
     }
 
-    fn admits(&self, source: &str, acl: Option<&Value>, mine: &BTreeSet<String>) -> bool {
+    fn admits(&self, source: &str, acl: Option<&Value>, mine: &Mine) -> bool {
         matches!(self.evaluate(source, acl, mine, &mut Vec::new()), Some((true, false)))
     }
 
@@ -189,12 +228,13 @@ impl Naive {
     pub(crate) fn may_read(&self, who: &Who, key: &Key, document: &Document) -> bool {
         who.sources.as_ref().is_none_or(|sources| sources.contains(&key.0))
             && who.labels.iter().all(|(label, value)| document.labels.get(label) == Some(value))
-            && self.admits(&key.0, document.acl.as_ref(), &self.principals(who))
+            && !self.stale(key, document)
+            && self.admits(&key.0, document.acl.as_ref(), &self.mine(who))
     }
 
     /// Which sections of a version a caller may read who may read the document.
     pub(crate) fn sections(&self, who: &Who, key: &Key, version: &Version) -> Vec<bool> {
-        let mine = self.principals(who);
+        let mine = self.mine(who);
         version.sections.iter().map(|(_, acl)| self.admits(&key.0, Some(acl), &mine)).collect()
     }
 
@@ -353,5 +393,11 @@ fn range(scores: impl Iterator<Item = f32>) -> (f32, f32) {
 }
 
 fn scaled(score: f32, (low, high): (f32, f32)) -> f32 {
-    if high > low { (score - low) / (high - low) } else if score > 0.0 { 1.0 } else { 0.0 }
+    if high > low {
+        (score - low) / (high - low)
+    } else if score > 0.0 {
+        1.0
+    } else {
+        0.0
+    }
 }
