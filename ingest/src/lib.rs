@@ -8,9 +8,11 @@ mod document;
 mod embed;
 mod extract;
 mod folder;
+mod unique;
 
 pub use chunk::ChunkLimits;
 pub use document::{Content, Incoming, IncomingSection, IngestError, Limits, Pipeline, SectionPlace};
 pub use embed::{EmbedError, Embedder};
 pub use extract::{ExtractError, ExtractLimits, Sandbox, mime_of, run_child};
 pub use folder::{AclOrigin, FolderOptions, Progress, SyncReport, read_directory, sync_folder};
+pub use unique::from_json;

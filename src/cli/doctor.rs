@@ -154,7 +154,7 @@ fn report(findings: &Findings) -> String {
         };
         text += &format!("\njob {} over {}: {state}, {ended}\n", job.id, tame(&job.source));
         for Failure { item, code, detail } in failures {
-            text += &format!("  failed: {}: {} ({code})\n", tame(item), tame(detail));
+            text += &format!("  failed: {}: {} ({code})\n", output::tame_line(item), output::tame_line(detail));
         }
     }
     text

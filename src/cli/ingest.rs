@@ -75,7 +75,7 @@ impl Ingest {
         let report = sync_folder(&pipeline, &options, Timestamp::now, |progress| teller.tell(progress))?;
         teller.end();
         for failure in &report.failures {
-            eprintln!("failed: {}: {} ({})", output::tame(&failure.item), output::tame(&failure.detail), failure.code);
+            eprintln!("failed: {}: {} ({})", output::tame_line(&failure.item), output::tame_line(&failure.detail), failure.code);
         }
         if self.json {
             output::print_json(&report)?;

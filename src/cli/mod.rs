@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, everything else to standard error. Secrets never come from arguments.
 
+mod access;
 mod demo;
 mod doctor;
 mod eval;
@@ -59,6 +60,9 @@ enum Command {
     /// Show and change groups and their members
     #[command(subcommand)]
     Group(group::Group),
+    /// Explain and review who sees what
+    #[command(subcommand)]
+    Access(access::Access),
     /// Make, list and revoke API keys, also beside a running server
     #[command(subcommand)]
     Key(key::Key),
@@ -86,6 +90,7 @@ impl Cli {
             Command::Ingest(command) => command.run(&config),
             Command::Search(command) => command.run(&config),
             Command::Group(command) => command.run(&config),
+            Command::Access(command) => command.run(&config),
             Command::Key(command) => command.run(&config),
             Command::Doctor(command) => command.run(&config),
             Command::Eval(command) => command.run(&config),

@@ -38,6 +38,11 @@ pub(super) fn tame(text: &str) -> String {
         .collect()
 }
 
+/// [`tame`] text on one line, so that a file's name cannot pass for a line of the report.
+pub(super) fn tame_line(text: &str) -> String {
+    tame(text).replace(['\n', '\t'], "\u{fffd}")
+}
+
 /// Text in bold.
 pub(super) fn bold(text: &str, colours: bool) -> String {
     let text = tame(text);

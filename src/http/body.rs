@@ -58,7 +58,7 @@ pub(super) async fn json<T: DeserializeOwned>(request: Request, limit: usize) ->
 /// # Errors
 /// 415 for another content type, 413, and 400 for what is not JSON.
 pub(super) async fn acl(request: Request, limit: usize) -> Result<Option<Value>, Problem> {
-    let body = serde_json::from_slice(&json_bytes(request, limit).await?).map_err(refused)?;
+    let body = sightline_ingest::from_json(&json_bytes(request, limit).await?).map_err(refused)?;
     Ok(acl_of(body))
 }
 
@@ -83,13 +83,13 @@ async fn json_bytes(request: Request, limit: usize) -> Result<Bytes, Problem> {
 /// Reads a JSON object. An array of its fields' values, which serde takes too, is refused.
 ///
 /// # Errors
-/// 400 with the code `malformed_json`, `unknown_field` or `invalid_field`, and a detail that names place and field.
+/// 400 with the code `malformed_json`, `repeated_field`, `unknown_field` or `invalid_field`, and a detail that names place and field.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if bytes.trim_ascii_start().starts_with(b"[") {
         serde_json::from_slice::<IgnoredAny>(bytes).map_err(refused)?;
         return Err(not_an_object());
     }
-    serde_json::from_slice(bytes).map_err(refused)
+    sightline_ingest::from_json(bytes).map_err(refused)
 }
 
 /// Reads a JSON object that was parsed before; errors are those of [`parse`].
@@ -108,6 +108,7 @@ fn refused(error: serde_json::Error) -> Problem {
     let detail = error.to_string();
     let code = match error.classify() {
         serde_json::error::Category::Data if detail.starts_with("unknown field") => "unknown_field",
+        serde_json::error::Category::Data if detail.contains("stands twice in one object") => "repeated_field",
         serde_json::error::Category::Data => "invalid_field",
         _ => "malformed_json",
     };

@@ -3,6 +3,7 @@
 //! Handlers translate; they decide nothing. Which caller a request has is decided in [`crate::callers`], what a caller
 //! may see in the engine, and which status code an error has in `errors`.
 
+mod access;
 mod admin;
 mod allowed;
 mod batch;
@@ -44,6 +45,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(containers::router())
         .merge(groups::router())
         .merge(citations::router())
+        .merge(access::router())
         .merge(admin::router())
         .merge(health::router())
         .fallback(async || Problem::no_route())

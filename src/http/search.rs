@@ -1,6 +1,7 @@
 //! `POST /v1/search`: ranked passages with citations.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
@@ -114,21 +115,25 @@ impl SearchBody {
 }
 
 /// The time that lies an age such as `90d` before now.
-fn oldest(age: &str, now: Timestamp) -> Result<Timestamp, Problem> {
-    let digits = age.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
-    let milliseconds = match age.get(digits.len()..) {
-        Some("s") => Some(1_000),
-        Some("m") => Some(60_000),
-        Some("h") => Some(3_600_000),
-        Some("d") => Some(86_400_000),
-        Some("w") => Some(604_800_000),
-        _ => None,
+fn oldest(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+    let age = age(text)
+        .ok_or_else(|| Problem::bad_request("invalid_field", "max_age: a number and one of s, m, h, d, w, such as `90d`"))?;
+    Ok(Timestamp(now.0.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))))
+}
+
+/// Reads an age: a whole number and one of s, m, h, d, w.
+pub(super) fn age(text: &str) -> Option<Duration> {
+    let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let seconds: u64 = match text.get(digits.len()..)? {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return None,
     };
-    let count = Some(digits).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
-    let age = count.and_then(|digits| digits.parse::<i64>().ok()).zip(milliseconds);
-    let (count, milliseconds) =
-        age.ok_or_else(|| Problem::bad_request("invalid_field", "max_age: a number and one of s, m, h, d, w, such as `90d`"))?;
-    Ok(Timestamp(now.0.saturating_sub(count.saturating_mul(milliseconds))))
+    let count = Some(digits).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?.parse::<u64>().ok()?;
+    Some(Duration::from_secs(count.saturating_mul(seconds)))
 }
 
 #[cfg(test)]

@@ -121,6 +121,9 @@ impl Rule {
         if let Some(wrong) = objects.into_iter().find(|value| !value.is_object()) {
             return Err(format!("`{}` is not an object", wrong.to_string().chars().take(80).collect::<String>()));
         }
+        if acl.get("parent").is_some_and(Value::is_null) {
+            return Err("`parent` is null; leave it out where there is none".to_owned());
+        }
         let fields = AclFields::deserialize(acl).map_err(|error| error.to_string())?;
         if fields.parent.as_ref().is_some_and(|parent| parent.is_empty() || parent.len() > 1024) {
             return Err("`parent` is empty or longer than 1024 bytes".to_owned());
@@ -174,6 +177,7 @@ mod tests {
             (json!({"allow": ["everyone"], "deny": [7]}), AclState::Invalid),
             (json!({"grants": [{"principal": "public", "until": "soon"}]}), AclState::Invalid),
             (json!(["everyone"]), AclState::Invalid),
+            (json!({"allow": ["everyone"], "parent": null}), AclState::Invalid),
             (json!([["everyone"]]), AclState::Invalid),
             (json!({"grants": [["everyone", "2999-01-01T00:00:00Z"]]}), AclState::Invalid),
             (json!({"allow": vec!["everyone"; MAX_ACL_ENTRIES + 1]}), AclState::Overflow),

@@ -12,6 +12,7 @@ use super::posix::Accounts;
 use super::walk::{Listing, MANIFEST, failure, parent};
 use super::{AclOrigin, FolderOptions};
 use crate::document::{IncomingSection, IngestError};
+use crate::unique::from_json;
 
 /// The container of the top folder.
 const TOP: &str = "/";
@@ -186,7 +187,7 @@ fn read_list(path: &Path) -> Result<HashMap<String, Value>, IngestError> {
     let text = read(path)?;
     let mut acls = HashMap::new();
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        let line: Line = serde_json::from_str(line)
+        let line: Line = from_json(line.as_bytes())
             .map_err(|error| IngestError::Settings { what: format!("{}:{number}", path.display()), detail: error.to_string() })?;
         if let Some(acl) = line.acl {
             acls.insert(line.id, acl);
@@ -198,7 +199,7 @@ fn read_list(path: &Path) -> Result<HashMap<String, Value>, IngestError> {
 /// Reads a JSON object of groups and their members.
 pub fn read_directory(path: &Path) -> Result<Vec<(Principal, Vec<Principal>)>, IngestError> {
     let settings = |detail: String| IngestError::Settings { what: path.display().to_string(), detail };
-    let groups: BTreeMap<String, Vec<String>> = serde_json::from_str(&read(path)?).map_err(|error| settings(error.to_string()))?;
+    let groups: BTreeMap<String, Vec<String>> = from_json(read(path)?.as_bytes()).map_err(|error| settings(error.to_string()))?;
     let parse = |name: &String| Principal::parse(name).map_err(settings);
     groups.iter().map(|(group, members)| Ok((parse(group)?, members.iter().map(parse).collect::<Result<_, _>>()?))).collect()
 }
