@@ -1,6 +1,9 @@
 //! Integration tests, in one binary so that linking happens once. One module per feature.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bad_files;
+mod demo;
+mod embedding;
 mod folder;
 mod http;
 mod http_batch;
@@ -8,5 +11,7 @@ mod http_callers;
 mod http_documents;
 mod http_errors;
 mod http_search;
+mod kill;
 mod oracle;
+mod program;
 mod workspace;

@@ -3,7 +3,7 @@
 //! The head (subject, people, date) stands in the body's part, so that the first passage says who wrote what to whom.
 //! Attachments that are not text are named only. Runs in the child process.
 
-use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
+use mail_parser::{Address, HeaderName, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
 use super::{ExtractError, ExtractLimits, Extracted, Format, Mark, MarkKind, Measure, html};
 
@@ -13,13 +13,27 @@ const BODY: &str = "body";
 
 /// Reads a mail message.
 pub(super) fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted, ExtractError> {
-    let message = MessageParser::default()
-        .parse(bytes)
-        .ok_or_else(|| ExtractError::Damaged { format: Format::Mail, detail: "it has no header".into() })?;
+    let damaged = |detail: &str| ExtractError::Damaged { format: Format::Mail, detail: detail.to_owned() };
+    let message = MessageParser::default().parse(bytes).ok_or_else(|| damaged("it has no header"))?;
+    if message.headers().iter().all(|header| matches!(header.name, HeaderName::Other(_))) {
+        return Err(damaged("it has none of the headers of a mail"));
+    }
+    if !has_all_parts(&message, bytes) {
+        return Err(damaged("it was cut off, or its parts are not where its header says"));
+    }
     let mut writer = Writer { extracted: Extracted::default(), max_text_bytes: limits.max_text_bytes };
     writer.extracted.title = message.subject().map(str::to_owned);
     writer.message(&message, BODY, MAX_NESTED_MESSAGES)?;
     Ok(writer.extracted)
+}
+
+/// Whether every multipart is closed as its header says (RFC 2046, 5.1.1). Otherwise parts are missing, or taken for text.
+fn has_all_parts(message: &Message<'_>, bytes: &[u8]) -> bool {
+    let kinds = message.parts.iter().filter_map(|part| part.content_type());
+    kinds.filter(|kind| kind.ctype().eq_ignore_ascii_case("multipart")).all(|kind| {
+        let close = kind.attribute("boundary").map(|boundary| format!("--{boundary}--"));
+        close.is_some_and(|close| bytes.windows(close.len()).any(|window| window == close.as_bytes()))
+    })
 }
 
 struct Writer {

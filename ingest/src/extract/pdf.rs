@@ -13,8 +13,15 @@ const FORMAT: Format = Format::Pdf;
 /// More pages than any document has; a page count is only a claim.
 const MAX_PAGES: usize = 100_000;
 
+/// The file's end is marked in its last 1,024 bytes; some programs append more.
+const END_BYTES: usize = 4_096;
+
 /// Reads a PDF file.
 pub(super) fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted, ExtractError> {
+    if !has_end(bytes) {
+        let detail = "it was cut off, its end is missing".to_owned();
+        return Err(ExtractError::Damaged { format: FORMAT, detail });
+    }
     let document = PdfDocument::from_bytes(bytes.to_vec()).map_err(|error| damaged(&error, None))?;
     if document.is_encrypted() && !document.is_authenticated() {
         return Err(ExtractError::Encrypted { format: FORMAT });
@@ -44,6 +51,13 @@ pub(super) fn read(bytes: &[u8], limits: &ExtractLimits) -> Result<Extracted, Ex
         }
     }
     if extracted.text.is_empty() { Err(ExtractError::NoText { format: FORMAT }) } else { Ok(extracted) }
+}
+
+/// Whether the file's trailer is there (ISO 32000-1, 7.5.5). Without it the parser repairs what it can, which may be the
+/// first pages only.
+fn has_end(bytes: &[u8]) -> bool {
+    let end = bytes.get(bytes.len().saturating_sub(END_BYTES)..).unwrap_or_default();
+    [b"%%EOF".as_slice(), b"startxref"].iter().any(|mark| end.windows(mark.len()).any(|window| window == *mark))
 }
 
 fn damaged(error: &Error, page: Option<usize>) -> ExtractError {

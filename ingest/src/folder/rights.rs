@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 use sightline_index::{DocumentHead, Rule, Timestamp, Write};
 
-use super::acls::Acls;
+use super::acls::{Acls, FileFacts};
 use super::sync::stamp;
 use super::walk::Listing;
 use super::{AclOrigin, FolderOptions};
@@ -87,7 +87,11 @@ pub(super) fn write(
         writes.extend(gone.map(|id| Write::DeleteContainer { source: source.clone(), id }));
     }
     each_head(pipeline, source, |head| {
-        let acl = acl_now(pipeline, acls, listing, &head);
+        let acl = match listing.file(&head.id) {
+            Some(file) => acl_before_reading(pipeline, &head, &acls.file(listing, &file.id, &file.metadata)),
+            // What cannot be listed may have any rule by now.
+            None => Some(json!({ "listing": "unreadable" })),
+        };
         if Rule::read(acl.as_ref()) != head.rule {
             writes.push(Write::SetAcl { source: source.clone(), id: head.id, acl });
         }
@@ -98,13 +102,11 @@ pub(super) fn write(
 }
 
 /// The ACL of a stored document until its file has been read. What cannot be said withholds.
-fn acl_now(pipeline: &Pipeline, acls: &Acls, listing: &Listing, head: &DocumentHead) -> Option<Value> {
-    let Some(file) = listing.file(&head.id) else { return Some(json!({ "listing": "unreadable" })) };
-    let facts = acls.file(listing, &file.id, &file.metadata);
+pub(super) fn acl_before_reading(pipeline: &Pipeline, head: &DocumentHead, facts: &FileFacts) -> Option<Value> {
     let stamped = head.source_version.as_ref().and_then(|version| version.rsplit('-').next());
     // Where its sections stand, and so who may read which part, is only known when the file has been read.
-    if facts.sections.is_empty() || stamped == Some(stamp(pipeline, &facts).as_str()) {
-        facts.acl
+    if facts.sections.is_empty() || stamped == Some(stamp(pipeline, facts).as_str()) {
+        facts.acl.clone()
     } else {
         Some(json!({ "sections": "not placed" }))
     }

@@ -46,7 +46,9 @@ pub fn sync_folder(
         .map(|report| SyncReport { seconds: started.elapsed().as_secs_f64(), ..report });
     let (state, summary) = match &result {
         // The failures have a table of their own.
-        Ok(report) => (JobState::Done, serde_json::to_value(SyncReport { failures: Vec::new(), ..report.clone() }).unwrap_or_default()),
+        Ok(report) => {
+            (JobState::Done, serde_json::to_value(SyncReport { failures: Vec::new(), ..report.clone() }).unwrap_or_default())
+        }
         Err(error) => (JobState::Failed, serde_json::json!({ "error": error.to_string() })),
     };
     engine.end_job(job, &options.source, state, &summary, clock())?;
@@ -120,8 +122,8 @@ enum Step {
     Put { document: Box<NewDocument>, made: usize, bytes: u64 },
     /// It is as stored.
     Keep { id: String },
-    /// It could not be read; what is stored keeps its content.
-    Failed(Failure),
+    /// It could not be read; what is stored keeps its content, and its ACL is as old as this sync.
+    Failed { failure: Failure, stored: Option<Write> },
 }
 
 fn prepare(pipeline: &Pipeline, source: &str, file: &Entry, facts: FileFacts) -> Result<Step, IngestError> {
@@ -129,10 +131,15 @@ fn prepare(pipeline: &Pipeline, source: &str, file: &Entry, facts: FileFacts) ->
     let modified = file.metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
     let source_version =
         format!("{}.{:09}-{}-{}", modified.as_secs(), modified.subsec_nanos(), file.metadata.len(), stamp(pipeline, &facts));
-    if head.is_some_and(|head| head.source_version.as_ref() == Some(&source_version)) {
+    if head.as_ref().is_some_and(|head| head.source_version.as_ref() == Some(&source_version)) {
         return Ok(Step::Keep { id: file.id.clone() });
     }
-    let failed = |code: &str, detail: String| Step::Failed(failure(&file.id, code, detail));
+    let stored = head.map(|head| Write::SetAcl {
+        source: source.to_owned(),
+        acl: rights::acl_before_reading(pipeline, &head, &facts),
+        id: head.id,
+    });
+    let failed = |code: &str, detail: String| Step::Failed { failure: failure(&file.id, code, detail), stored };
     let limit = pipeline.limits().extract.max_file_bytes;
     if file.metadata.len() > limit {
         let detail = format!("{} bytes, at most {limit} are read; raise the limit or split the file", file.metadata.len());
@@ -196,7 +203,10 @@ impl Batch<'_> {
                 self.report.unchanged += 1;
                 self.verified.push(id);
             }
-            Step::Failed(failure) => self.report.failures.push(failure),
+            Step::Failed { failure, stored } => {
+                self.writes.extend(stored);
+                self.report.failures.push(failure);
+            }
         }
         let chunks = |write: &Write| if let Write::Put(document) = write { document.chunks.len() } else { 0 };
         if self.writes.len() >= BATCH_DOCUMENTS
