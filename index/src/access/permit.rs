@@ -36,6 +36,16 @@ impl Permit {
         class != DEAD && self.classes.contains(class)
     }
 
+    /// How many classes are admitted.
+    pub fn len(&self) -> usize {
+        self.classes.iter().count()
+    }
+
+    /// True when nothing is admitted.
+    pub fn is_empty(&self) -> bool {
+        self.classes.iter().next().is_none()
+    }
+
     /// The classes admitted, ascending.
     pub(crate) fn classes(&self) -> impl Iterator<Item = ClassNo> + '_ {
         self.classes.iter()

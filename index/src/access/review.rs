@@ -72,7 +72,7 @@ impl Access {
                 AclState::Invalid | AclState::Stale => return "invalid",
                 AclState::Overflow => return "overflow",
             }
-            let Some(parent) = row.parent.and_then(|parent| self.containers.get(parent as usize)) else { break };
+            let Some(parent) = row.parent().and_then(|parent| self.containers.get(parent as usize)) else { break };
             let Some(next) = parent.rule else { return "missing_parent" };
             at = next;
         }

@@ -36,17 +36,37 @@ pub(crate) struct Class {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RuleRow {
     pub(super) source: SourceNo,
-    pub(super) parent: Option<ContainerNo>,
+    /// One more than the parent's number, so that a row takes 16 bytes.
+    parent: Option<NonZeroU32>,
     /// The newest of the classes with this rule; the others follow in [`ClassRow::next`].
     first_class: ClassNo,
     pub(super) state: AclState,
     pub(super) inherit: bool,
 }
 
+impl RuleRow {
+    pub(super) fn parent(&self) -> Option<ContainerNo> {
+        self.parent.map(|number| number.get() - 1)
+    }
+}
+
+/// A class in the tables, in 24 bytes.
 #[derive(Clone, Copy, Debug)]
 struct ClassRow {
-    class: Class,
+    source: SourceNo,
+    labels: LabelsNo,
+    rule: NonZeroU32,
+    section: Option<NonZeroU32>,
+    read_at: Option<NonZeroU32>,
+    /// The next class with the same rule.
     next: ClassNo,
+}
+
+impl ClassRow {
+    fn class(&self) -> Class {
+        let ClassRow { source, labels, rule, section, read_at, .. } = *self;
+        Class { source, labels, rule: rule.get(), section, read_at }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +107,12 @@ pub(super) struct Admitted {
 }
 
 impl Access {
+    /// Makes room for rules and classes up to these numbers.
+    pub(crate) fn reserve(&mut self, rules: u32, classes: u32) {
+        self.rules.reserve_exact(rules as usize + 1);
+        self.classes.reserve_exact(classes as usize + 1);
+    }
+
     /// Adds a source.
     pub(crate) fn add_source(&mut self, number: SourceNo, id: &str) {
         self.sources.insert(id.to_owned(), number);
@@ -101,11 +127,12 @@ impl Access {
     /// Adds a rule of a source.
     pub(crate) fn add_rule(&mut self, number: RuleNo, source: SourceNo, rule: &Rule) {
         let parent = rule.parent.as_deref().map(|parent| self.container(source, parent));
+        let above = parent.and_then(|parent| NonZeroU32::new(parent + 1));
         let slot = slot(&mut self.rules, number);
         if slot.is_some() {
             return;
         }
-        *slot = Some(RuleRow { source, parent, first_class: DEAD, state: rule.state, inherit: rule.inherit });
+        *slot = Some(RuleRow { source, parent: above, first_class: DEAD, state: rule.state, inherit: rule.inherit });
         for principal in &rule.allow {
             self.allow_by.entry(self.names.intern(principal.as_str())).or_default().push(number);
         }
@@ -136,13 +163,15 @@ impl Access {
 
     /// Adds a class.
     pub(crate) fn add_class(&mut self, number: ClassNo, class: Class) {
+        let Some(number_of_rule) = NonZeroU32::new(class.rule) else { return };
         let slot_of_class = slot(&mut self.classes, number);
         if slot_of_class.is_some() {
             return;
         }
         let rule = slot(&mut self.rules, class.rule);
         let next = rule.as_ref().map_or(DEAD, |rule| rule.first_class);
-        *slot_of_class = Some(ClassRow { class, next });
+        let Class { source, labels, section, read_at, .. } = class;
+        *slot_of_class = Some(ClassRow { source, labels, rule: number_of_rule, section, read_at, next });
         if let Some(rule) = rule {
             rule.first_class = number;
         }
@@ -188,7 +217,7 @@ impl Access {
 
     /// The class with this number.
     pub(crate) fn class(&self, number: ClassNo) -> Option<Class> {
-        self.class_row(number).map(|row| row.class)
+        self.class_row(number).map(|row| row.class())
     }
 
     /// The rule with this number.
@@ -202,7 +231,7 @@ impl Access {
         std::iter::from_fn(move || {
             let row = self.class_row(at)?;
             let number = std::mem::replace(&mut at, row.next);
-            Some((number, row.class))
+            Some((number, row.class()))
         })
     }
 
@@ -212,7 +241,7 @@ impl Access {
 
     /// Every class.
     pub(super) fn all_classes(&self) -> impl Iterator<Item = (ClassNo, Class)> + '_ {
-        (0..).zip(&self.classes).filter_map(|(number, row)| Some((number, row.as_ref()?.class)))
+        (0..).zip(&self.classes).filter_map(|(number, row)| Some((number, row.as_ref()?.class())))
     }
 
     /// Sets how many seconds the ACLs of a source hold after they were read.
@@ -379,7 +408,7 @@ impl<'a> Soundness<'a> {
             if row.state != AclState::Known || self.denied.contains(&at) {
                 break false;
             }
-            let Some(parent) = row.parent else { break true };
+            let Some(parent) = row.parent() else { break true };
             let Some(parent_rule) = self.tables.containers.get(parent as usize).and_then(|container| container.rule) else {
                 break false;
             };

@@ -47,7 +47,7 @@ impl Access {
                 }
             }
             let Some(row) = self.rule(at).filter(|row| row.inherit) else { break };
-            let Some(container) = row.parent.and_then(|parent| self.containers.get(parent as usize)) else { break };
+            let Some(container) = row.parent().and_then(|parent| self.containers.get(parent as usize)) else { break };
             let Some(next) = container.rule else { break };
             place = format!("allowed on container {}/{}", self.source_id(container.source), container.id);
             at = next;

@@ -23,6 +23,8 @@ pub(crate) struct ChunkRow {
 /// The access tables.
 pub(crate) fn access(db: &Connection) -> Result<Access> {
     let mut access = Access::default();
+    let most = |sql: &str| db.query_row(sql, [], |row| row.get::<_, Option<u32>>(0));
+    access.reserve(most("SELECT max(num) FROM rules")?.unwrap_or(0), most("SELECT max(num) FROM classes")?.unwrap_or(0));
     for (number, source) in sources::all(db)? {
         access.add_source(number, &source.id);
         access.set_max_age(number, source.acl_max_age_seconds);

@@ -205,6 +205,11 @@ impl Engine {
         (state.permits.permit(&state.access, caller, now), state.view.clone())
     }
 
+    /// What a caller may see now.
+    pub fn permit_of(&self, caller: &Caller, now: Timestamp) -> Arc<Permit> {
+        self.permit(caller, now).0
+    }
+
     /// The epoch that a search which starts now obeys.
     pub fn epoch(&self) -> u64 {
         self.state.read().view.epoch
