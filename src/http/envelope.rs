@@ -70,9 +70,10 @@ pub(super) fn fresh_id(prefix: &str) -> String {
     bytes.iter().fold(format!("{prefix}_"), |id, byte| id + &format!("{byte:02x}"))
 }
 
-/// Milliseconds since `begun`, to the microsecond.
+/// Whole milliseconds since `begun`, rounded up: coarse, so that an answer does not tell by its microseconds how much was
+/// passed over for it.
 pub(super) fn milliseconds(begun: Instant) -> f64 {
-    (begun.elapsed().as_secs_f64() * 1e6).round() / 1e3
+    (begun.elapsed().as_secs_f64() * 1e3).ceil()
 }
 
 #[cfg(test)]
