@@ -1,6 +1,7 @@
 //! Integration tests, in one binary so that linking happens once. One module per feature.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod acl_mutations;
 mod bad_files;
 mod demo;
 mod embedding;
@@ -12,6 +13,9 @@ mod http_documents;
 mod http_errors;
 mod http_search;
 mod kill;
+mod kubernetes;
 mod oracle;
+mod permissions;
 mod program;
+mod revocation;
 mod workspace;

@@ -194,13 +194,12 @@ impl Reading {
 impl Engine {
     /// A document as the caller may read it, in its newest version or an older one.
     pub fn document(&self, caller: &Caller, source: &str, id: &str, version: Option<u32>, now: Timestamp) -> Result<DocumentText> {
-        let (permit, _) = self.permit(caller, now);
-        self.catalog.read(|db| {
+        self.read_permitted(caller, now, |db, permit| {
             let number = sources::find(db, source)?.ok_or(Error::NotFound)?;
             let document = DocumentRecord::by_id(db, number, id)?.filter(|document| document.deleted_at.is_none());
             let document = document.ok_or(Error::NotFound)?;
             let version = version.unwrap_or(document.version);
-            let reading = Reading::open(db, &permit, document, version)?.ok_or(Error::NotFound)?;
+            let reading = Reading::open(db, permit, document, version)?.ok_or(Error::NotFound)?;
             let labels = documents::labels(db, reading.document.labels)?;
             let sections = reading.visible.iter().filter_map(|section| {
                 Some(SectionText { name: section.name.clone(), span: reading.span(section.start, section.end)? })
@@ -229,10 +228,9 @@ impl Engine {
     /// passage is not shown.
     pub fn citation(&self, caller: &Caller, token: &str, now: Timestamp) -> Result<(Option<String>, Citation)> {
         let passage = self.sealer.open(token).ok_or(Error::NotFound)?;
-        let (permit, _) = self.permit(caller, now);
-        self.catalog.read(|db| {
+        self.read_permitted(caller, now, |db, permit| {
             let document = DocumentRecord::by_num(db, passage.doc)?.ok_or(Error::NotFound)?;
-            let reading = Reading::open(db, &permit, document, passage.version)?.ok_or(Error::NotFound)?;
+            let reading = Reading::open(db, permit, document, passage.version)?.ok_or(Error::NotFound)?;
             let (start, end) = (passage.start as usize, passage.end as usize);
             let chunk = match reading.freshness() {
                 Freshness::Current => {
@@ -244,6 +242,27 @@ impl Engine {
             let text = (citation.freshness != Freshness::Deleted).then(|| text.to_owned());
             Ok((text, citation))
         })
+    }
+
+    /// Reads the catalog with a permit of the same moment. A write that is committed and not published yet, or that came
+    /// between the two, may have stored what the older permit must not open.
+    fn read_permitted<T>(&self, caller: &Caller, now: Timestamp, read: impl Fn(&Connection, &Permit) -> Result<T>) -> Result<T> {
+        let mut writer = None;
+        loop {
+            let (permit, view) = self.permit(caller, now);
+            let (seq, found) = self.catalog.read(|db| Ok((meta::<i64>(db, "seq")?, read(db, &permit))))?;
+            if seq.unwrap_or_default().cast_unsigned() == view.seq {
+                return found;
+            }
+            // Once the writer's lock is held, nothing is between commit and publication.
+            writer = match (&self.writer, writer) {
+                (Some(lock), None) => Some(lock.lock()),
+                (None, _) => return Err(Error::NotFound),
+                (Some(_), Some(writer)) => {
+                    return Err(Error::Poisoned { reason: writer.poisoned.clone().unwrap_or_default() });
+                }
+            };
+        }
     }
 
     /// What a connector needs to know of a document, by its id.
