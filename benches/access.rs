@@ -4,7 +4,7 @@
 //! folder's ACL change over more and more documents, beside the bare durable write of one row; the memory of the tables
 //! when every chunk has a class of its own. Synthetic ACLs, seed 1. Run: `cargo bench --bench access` (`CHUNKS=1000000` is
 //! the default of the largest case); raw figures go to `benches/runs/access.jsonl`.
-#![allow(clippy::unwrap_used, missing_docs, unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write as _;

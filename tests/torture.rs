@@ -10,7 +10,7 @@ const OPERATIONS: u64 = 2_000;
 fn main() {
     let setting = |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (mut left, mut seed) = (setting("OPS", 10_000), setting("SEED", 1));
-    let mut total = oracle::Tally::default();
+    let mut total = oracle::run(0, 0);
     while left > 0 {
         let tally = oracle::run(seed, left.min(OPERATIONS));
         if let Some(first) = &tally.first {

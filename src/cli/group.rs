@@ -60,7 +60,7 @@ pub(super) enum Group {
         #[arg(value_parser = name)]
         group: Principal,
     },
-    /// Set every group of a JSON file {"group:eng": ["user:ana@example.com", "group:platform"], …}
+    /// Set every group of a JSON file `{"group:eng": ["user:ana@example.com", "group:platform"], …}`
     Import {
         /// The file
         file: PathBuf,

@@ -142,7 +142,7 @@ impl Problem {
     }
 }
 
-/// Carries the problem out to [`super::envelope`], which knows the request's id and writes the body.
+/// Carries the problem out to `envelope`, which knows the request's id and writes the body.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();

@@ -215,7 +215,7 @@ impl Course {
             let seen = self.sees(probe);
             // Only where no other change had begun when the answer came was there one right answer.
             if self.begun.load(SeqCst) == before {
-                let open = before % 2 == 0;
+                let open = before.is_multiple_of(2);
                 assert_eq!(seen, open, "{:?}: a {} that began after change {before}", self.kind, PROBES[probe]);
                 self.verified[probe].fetch_max(before, SeqCst);
                 checks += 1;

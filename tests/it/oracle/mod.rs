@@ -4,7 +4,7 @@
 mod history;
 mod naive;
 
-pub(crate) use history::{Tally, run};
+pub(crate) use history::run;
 
 /// Bounded runs with fixed seeds; `make torture` runs longer ones.
 #[test]

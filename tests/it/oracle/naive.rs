@@ -171,13 +171,7 @@ impl Naive {
     }
 
     /// (allowed, denied) by an ACL and what it inherits; `None` withholds.
-    fn evaluate(
-        &self,
-        source: &str,
-        acl: Option<&Value>,
-        mine: &Mine,
-        above: &mut Vec<String>,
-    ) -> Option<(bool, bool)> {
+    fn evaluate(&self, source: &str, acl: Option<&Value>, mine: &Mine, above: &mut Vec<String>) -> Option<(bool, bool)> {
         let acl = acl?.as_object()?;
         let mut allowed = false;
         let mut denied = false;
