@@ -20,7 +20,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The address and port that the server listens on.
     pub listen: String,
-    /// The folder of the embedding model. Absent: `./model`, or `model` beside an ancestor of the program.
+    /// The folder of the embedding model; with the feature `hub` also `hub:NAME`, one of fastembed's. Absent: `./model`, or
+    /// `model` beside an ancestor of the program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<PathBuf>,
     /// How many instances of the model embed at the same time; 0 turns the vector half off.

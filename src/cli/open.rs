@@ -14,6 +14,10 @@ pub(super) fn embedder(config: &Config, instances: usize) -> Result<Option<Arc<E
     if config.embedder_instances == 0 {
         return Ok(None);
     }
+    #[cfg(feature = "hub")]
+    if let Some(name) = config.model.as_ref().and_then(|model| model.to_str()?.strip_prefix("hub:")) {
+        return Ok(Some(Arc::new(Embedder::from_hub(name, instances)?)));
+    }
     let Some(dir) = Embedder::find(config.model.as_deref()) else {
         tracing::warn!(
             "no embedding model was found; only keywords are searched (run `make model`, or name one with SIGHTLINE_MODEL)"
