@@ -41,6 +41,12 @@ struct Step {
     join: BTreeMap<String, Vec<String>>,
     leave: BTreeMap<String, Vec<String>>,
     delete_groups: Vec<String>,
+    /// By `source/user:ID` of the source: the user who is meant; `null` ends it.
+    aliases: BTreeMap<String, Option<String>>,
+    /// By source: how many seconds an ACL holds; `null` for ever.
+    acl_max_age: BTreeMap<String, Option<u32>>,
+    /// Documents that a sync found as they are stored.
+    verify: Vec<String>,
     containers: BTreeMap<String, Option<Value>>,
     delete_containers: Vec<String>,
     documents: BTreeMap<String, Document>,
@@ -204,6 +210,17 @@ impl Run {
         }
         for group in &step.delete_groups {
             self.write(Write::DeleteGroup { group: principal(group) });
+        }
+        for (name, canonical) in &step.aliases {
+            let (source, alias) = place(name);
+            self.write(Write::SetAlias { source, alias: principal(&alias), canonical: canonical.as_deref().map(principal) });
+        }
+        for (source, seconds) in &step.acl_max_age {
+            self.write(Write::SetAclMaxAge { source: source.clone(), seconds: *seconds });
+        }
+        for name in &step.verify {
+            let (source, id) = place(name);
+            self.write(Write::Verify { source, ids: vec![id] });
         }
         for (name, acl) in &step.containers {
             let (source, id) = place(name);
