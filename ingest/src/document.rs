@@ -290,10 +290,9 @@ fn place_sections(sections: Vec<IncomingSection>, text: &mut String, marks: &[Ma
             }
             SectionPlace::Text(own) if own.trim().is_empty() => continue,
             SectionPlace::Text(own) => {
-                if !text.is_empty() {
-                    text.push_str("\n\n");
-                }
+                // The gap belongs to the section, so that where the section is hidden nothing of it is left.
                 let start = text.len();
+                text.push_str("\n\n");
                 text.push_str(&own);
                 (start, text.len())
             }

@@ -16,6 +16,7 @@ mod kill;
 mod kubernetes;
 mod oracle;
 mod permissions;
+mod private_engines;
 mod program;
 mod revocation;
 mod workspace;

@@ -43,8 +43,9 @@ impl Directory {
         }
     }
 
-    /// All principals that follow from `own`, each once, nearest first.
-    pub(crate) fn closure(&self, own: impl IntoIterator<Item = u32>) -> Vec<Held> {
+    /// All principals that follow from `own`, each once, nearest first, and of equally near ones by name: numbers tell in
+    /// which order names came in, also those that stand in hidden documents alone.
+    pub(crate) fn closure<'a>(&self, own: impl IntoIterator<Item = u32>, name: impl Fn(u32) -> &'a str) -> Vec<Held> {
         let mut seen = HashSet::new();
         let mut held: Vec<Held> = own
             .into_iter()
@@ -54,9 +55,10 @@ impl Directory {
         let mut next = 0;
         while let Some(&Held { principal, .. }) = held.get(next) {
             next += 1;
-            let groups = self.groups_of.get(&principal).into_iter().flatten();
-            let more = groups.filter(|group| seen.insert(**group));
-            held.extend(more.map(|&group| Held { principal: group, through: Some(principal), in_source: None }));
+            let groups = self.groups_of.get(&principal).into_iter().flatten().copied();
+            let mut more: Vec<u32> = groups.filter(|group| seen.insert(*group)).collect();
+            more.sort_unstable_by_key(|group| name(*group));
+            held.extend(more.into_iter().map(|group| Held { principal: group, through: Some(principal), in_source: None }));
         }
         held
     }

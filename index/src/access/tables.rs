@@ -275,7 +275,7 @@ impl Access {
             .chain(caller.principal().map(|_| "everyone"))
             .chain(["public"]);
         // A name that no rule, no group and no alias mentions cannot matter.
-        let mut held = self.directory.closure(own.filter_map(|name| self.names.find(name)));
+        let mut held = self.directory.closure(own.filter_map(|name| self.names.find(name)), |number| self.names.text(number));
         let user = caller.principal().and_then(|user| self.names.find(user.as_str()));
         held.extend(user.into_iter().flat_map(|user| self.aliases.of(user)));
         held
