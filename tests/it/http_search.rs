@@ -118,7 +118,7 @@ fn a_wrong_search_is_a_bad_request_that_names_the_field() {
         (r#"{"query":"a","filter":{"labels":{"dept":7}}}"#, "invalid_field", "string"),
         (r#"{"query":"a","max_age":"soon"}"#, "invalid_field", "max_age"),
         (r#"{"query":"a","neighbors":11}"#, "invalid_field", "neighbors"),
-        (r#"{"query":"a","query":"b"}"#, "invalid_field", "query"),
+        (r#"{"query":"a","query":"b"}"#, "repeated_field", "query"),
     ] {
         let answer = server.call("POST", "/v1/search").key(&key).body("application/json", body.as_bytes()).send();
         answer.is_problem(400, code);

@@ -19,15 +19,14 @@ const MAX_CACHED_PERMITS: usize = 4096;
 #[derive(Debug)]
 pub struct Permit {
     classes: Bits,
-    principals: Vec<Held>,
     made_at: Timestamp,
     valid_until: Option<Timestamp>,
 }
 
 impl Permit {
-    fn new(access: &Access, principals: Vec<Held>, guard: &Guard, now: Timestamp) -> Permit {
-        let admitted = access.admitted(&principals, guard, now);
-        Permit { classes: admitted.classes, principals, made_at: now, valid_until: admitted.valid_until }
+    fn new(access: &Access, principals: &[Held], guard: &Guard, now: Timestamp) -> Permit {
+        let admitted = access.admitted(principals, guard, now);
+        Permit { classes: admitted.classes, made_at: now, valid_until: admitted.valid_until }
     }
 
     /// True when the caller may read chunks of this class.
@@ -49,10 +48,6 @@ impl Permit {
     /// The classes admitted, ascending.
     pub(crate) fn classes(&self) -> impl Iterator<Item = ClassNo> + '_ {
         self.classes.iter()
-    }
-
-    pub(super) fn principals(&self) -> &[Held] {
-        &self.principals
     }
 
     fn holds_at(&self, now: Timestamp) -> bool {
@@ -89,7 +84,7 @@ impl PermitCache {
         let permit = match self.by_rights.get(&rights).filter(|permit| permit.holds_at(now)) {
             Some(permit) => permit.clone(),
             None => {
-                let permit = Arc::new(Permit::new(access, held, caller.guard(), now));
+                let permit = Arc::new(Permit::new(access, &held, caller.guard(), now));
                 self.by_rights.insert(rights, permit.clone());
                 permit
             }

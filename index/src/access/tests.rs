@@ -113,5 +113,5 @@ fn the_reason_names_principal_chain_and_place() {
     );
     let ana = Caller::user(Principal::parse("user:ana").unwrap()).unwrap();
     let permit = PermitCache::default().permit(&access, &ana, NOW);
-    assert_eq!(access.why(&permit, 1, NOW), ["group:eng", "via group:platform", "allowed on container wiki/infra"]);
+    assert_eq!(access.why(&ana, &permit, 1, NOW), ["group:eng", "via group:platform", "allowed on container wiki/infra"]);
 }

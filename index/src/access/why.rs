@@ -1,5 +1,7 @@
 //! Why a caller may see a chunk: the shortest chain from one of their principals to an entry that allows it.
 
+use super::caller::Caller;
+use super::directory::Held;
 use super::permit::Permit;
 use super::tables::Access;
 use super::{ClassNo, RuleNo};
@@ -8,21 +10,23 @@ use crate::timestamp::Timestamp;
 impl Access {
     /// The grant path of a class, such as `["group:eng", "via group:platform", "allowed on container wiki/infra"]`.
     /// Empty when the permit does not admit the class.
-    pub(crate) fn why(&self, permit: &Permit, class: ClassNo, now: Timestamp) -> Vec<String> {
+    pub(crate) fn why(&self, caller: &Caller, permit: &Permit, class: ClassNo, now: Timestamp) -> Vec<String> {
         let (true, Some(class)) = (permit.admits(class), self.class(class)) else { return Vec::new() };
-        let mut path = self.path(permit, class.rule, now, "allowed on the document");
+        // The caller's own chain: the permit may have been made for another caller with the same rights.
+        let held = self.principals(caller);
+        let mut path = self.path(&held, class.rule, now, "allowed on the document");
         if let Some(section) = class.section {
-            path.extend(self.path(permit, section.get(), now, "allowed on the section"));
+            path.extend(self.path(&held, section.get(), now, "allowed on the section"));
         }
         path
     }
 
-    fn path(&self, permit: &Permit, rule: RuleNo, now: Timestamp, own: &str) -> Vec<String> {
+    fn path(&self, all: &[Held], rule: RuleNo, now: Timestamp, own: &str) -> Vec<String> {
         let mut place = own.to_owned();
         let mut at = rule;
         // A chain is never longer than there are containers.
         for _ in 0..=self.containers.len() {
-            for held in permit.principals() {
+            for held in all {
                 if !self.means(held, at) {
                     continue;
                 }
@@ -33,7 +37,7 @@ impl Access {
                     let mut path = vec![self.names.text(held.principal).to_owned()];
                     let mut through = held.through;
                     while let Some(member) = through {
-                        let step = permit.principals().iter().find(|held| held.principal == member);
+                        let step = all.iter().find(|held| held.principal == member);
                         through = step.and_then(|step| step.through);
                         if through.is_some() {
                             path.push(format!("via {}", self.names.text(member)));

@@ -145,7 +145,7 @@ impl Engine {
         let lost = hits.len() < ranked.len();
         let state = self.state.read();
         let explain = |(chunk, mut hit): (u32, Hit)| {
-            hit.why = query.why.then(|| state.access.why(&current, latest.classes.get(chunk), now));
+            hit.why = query.why.then(|| state.access.why(caller, &current, latest.classes.get(chunk), now));
             hit
         };
         let hits = hits.into_iter().map(explain).collect();
