@@ -12,6 +12,8 @@ use sightline_index::{
 
 use crate::permissions::scratch;
 
+use crate::oracle::dice::Dice;
+
 const DOCUMENTS: usize = 900;
 const CONTAINERS: usize = 40;
 const ROUNDS: u64 = 30;
@@ -346,27 +348,6 @@ fn admits(acl: &Acl, containers: &BTreeMap<&String, Option<Acl>>, mine: &BTreeSe
 }
 
 // The damage.
-
-/// SplitMix64 (Steele, Lea & Flood 2014).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % end as u64) as usize
-    }
-
-    fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-}
 
 const PRINCIPALS: [&str; 14] = [
     "user:ana",

@@ -19,4 +19,5 @@ mod permissions;
 mod private_engines;
 mod program;
 mod revocation;
+mod updates;
 mod workspace;

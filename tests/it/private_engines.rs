@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sightline_index::Scope;
 
 use crate::http::{Answer, Server};
+use crate::oracle::dice::Dice;
 use crate::permissions::scratch;
 
 const STEPS: usize = 200;
@@ -444,26 +445,5 @@ fn forget_inherent(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(forget_inherent),
         _ => {}
-    }
-}
-
-/// SplitMix64 (Steele, Lea & Flood 2014).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % end as u64) as usize
-    }
-
-    fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
     }
 }

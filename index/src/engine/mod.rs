@@ -205,6 +205,13 @@ impl Engine {
         (state.permits.permit(&state.access, caller, now), state.view.clone())
     }
 
+    /// Returns when no write is between its commit and its publication.
+    pub(crate) fn wait_for_writer(&self) {
+        if let Some(writer) = &self.writer {
+            drop(writer.lock());
+        }
+    }
+
     /// What a caller may see now.
     pub fn permit_of(&self, caller: &Caller, now: Timestamp) -> Arc<Permit> {
         self.permit(caller, now).0

@@ -91,6 +91,8 @@ impl Engine {
             if !lost {
                 break;
             }
+            // A write under way took a hit: what comes in its place is there once that write is published.
+            self.wait_for_writer();
         }
         results
     }

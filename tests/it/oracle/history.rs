@@ -9,6 +9,7 @@ use sightline_index::{
     Options, Outcome, Principal, Query, Timestamp, Write, vector_key,
 };
 
+use super::dice::Dice;
 use super::naive::{DIMENSIONS, Document, Key, Mode, Naive, Passage, Question, Version, Who};
 
 /// What a run found.
@@ -21,31 +22,6 @@ pub(crate) struct Tally {
     pub(crate) leaks: u64,
     /// The first difference, for a person.
     pub(crate) first: Option<String>,
-}
-
-/// SplitMix64 (Steele, Lea & Flood 2014): small, and the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.roll() % end as u64) as usize
-    }
-
-    fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
 }
 
 const SOURCES: [&str; 3] = ["wiki", "mail", "crm"];
