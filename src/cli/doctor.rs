@@ -96,8 +96,14 @@ fn model(config: &Config, engine: &Engine) -> Check {
 
 /// Counts and jobs, with a check for each.
 fn examine(engine: &Engine, checks: &mut Vec<Check>) -> (Option<Stats>, Vec<JobFindings>) {
+    let catalog = match engine.check_catalog() {
+        Ok(wrong) if wrong.is_empty() => Ok("its pages and indexes agree".to_owned()),
+        Ok(wrong) => Err(wrong.join("; ")),
+        Err(error) => Err(error.to_string()),
+    };
+    checks.push(Check { name: "catalog", ok: catalog.is_ok(), detail: catalog.unwrap_or_else(|wrong| wrong) });
     let stats = engine.stats().inspect_err(|error| {
-        checks.push(Check { name: "catalog", ok: false, detail: error.to_string() });
+        checks.push(Check { name: "counts", ok: false, detail: error.to_string() });
     });
     let jobs = engine.jobs(SHOWN_JOBS).and_then(|jobs| {
         jobs.into_iter().map(|job| Ok(JobFindings { failures: engine.failures(job.id)?, job })).collect::<Result<Vec<_>, _>>()
