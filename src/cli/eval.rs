@@ -15,24 +15,22 @@ use crate::eval::{self, Collection, Report};
 /// Ingests a judged collection and prints nDCG@10 and Recall@100 of each mode.
 #[derive(Debug, Args)]
 #[command(after_help = "A collection has corpus.jsonl, queries.jsonl and qrels/*.tsv, as the BEIR benchmark lays them out.\n\
-    It is ingested into a directory of its own, which is deleted afterwards; --keep keeps it, so that a second run of the\n\
-    same collection embeds nothing.\n\nExample:\n  sightline eval ./scifact --keep ./scifact-data")]
+    It is ingested into a directory of its own, which is deleted afterwards. With --data it is kept, so that a second run\n\
+    embeds nothing; that directory must hold nothing else.\n\nExample:\n  sightline eval ./scifact --data ./scifact-data")]
 pub(super) struct Eval {
     /// The collection
     collection: PathBuf,
-    /// Ingest into this directory and keep it
-    #[arg(long, value_name = "DIR")]
-    keep: Option<PathBuf>,
     /// Print the measures as JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Eval {
-    pub(super) fn run(self, config: &Config) -> Result<ExitCode, Error> {
+    /// `kept` is the data directory, where one is named on the command line.
+    pub(super) fn run(self, config: &Config, kept: Option<PathBuf>) -> Result<ExitCode, Error> {
         let collection = Collection::read(&self.collection).map_err(eval::EvalError::from)?;
         let temporary = tempfile::tempdir().map_err(Error::io("a temporary directory"))?;
-        let data = self.keep.unwrap_or_else(|| temporary.path().to_owned());
+        let data = kept.unwrap_or_else(|| temporary.path().to_owned());
         let pipeline = open::pipeline(&Config { data, ..config.clone() }, config.embedder_instances, false)?;
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} documents  {elapsed} (eta {eta})");
         let bar = match (std::io::stderr().is_terminal(), style) {

@@ -82,8 +82,8 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode, Error> {
         log(if matches!(self.command, Command::Serve(_)) { "info" } else { "warn" });
         let mut config = Config::load(self.settings.config.as_deref())?;
-        if let Some(data) = self.settings.data {
-            config.data = data;
+        if let Some(data) = &self.settings.data {
+            config.data.clone_from(data);
         }
         match self.command {
             Command::Serve(command) => command.run(config),
@@ -93,7 +93,7 @@ impl Cli {
             Command::Access(command) => command.run(&config),
             Command::Key(command) => command.run(&config),
             Command::Doctor(command) => command.run(&config),
-            Command::Eval(command) => command.run(&config),
+            Command::Eval(command) => command.run(&config, self.settings.data),
             Command::Demo(command) => command.run(config),
         }
     }

@@ -6,7 +6,7 @@
 mod collection;
 mod measure;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
@@ -20,6 +20,7 @@ pub use measure::Measures;
 
 const SOURCE: &str = "eval";
 const BATCH_DOCUMENTS: usize = 128;
+const PAGE_DOCUMENTS: u32 = 1_000;
 /// How many documents of a ranking are judged.
 const DEPTH: usize = 100;
 
@@ -37,6 +38,9 @@ pub enum EvalError {
         /// What went wrong.
         error: IngestError,
     },
+    /// The data directory holds what would be ranked among the collection.
+    #[error("the data directory also holds source `{0}`; name another directory with --data, or none")]
+    OtherSource(String),
     /// The engine failed.
     #[error(transparent)]
     Index(#[from] sightline_index::Error),
@@ -69,9 +73,10 @@ pub struct ModeReport {
     pub p50_ms: f64,
 }
 
-/// Ingests a collection into the pipeline's engine, as a source that everyone may read.
+/// Brings the pipeline's engine to a collection and nothing else, as a source that everyone may read. Returns seconds.
 pub fn ingest(pipeline: &Pipeline, collection: &Collection, progress: impl Fn(usize)) -> Result<f64, EvalError> {
     let started = Instant::now();
+    clear(pipeline, collection)?;
     let next = AtomicUsize::new(0);
     let mut done = 0;
     std::thread::scope(|scope| {
@@ -110,6 +115,24 @@ pub fn ingest(pipeline: &Pipeline, collection: &Collection, progress: impl Fn(us
         Ok::<_, EvalError>(())
     })?;
     Ok(started.elapsed().as_secs_f64())
+}
+
+/// Deletes what an earlier run left that is not of this collection.
+fn clear(pipeline: &Pipeline, collection: &Collection) -> Result<(), EvalError> {
+    let engine = pipeline.engine();
+    if let Some(other) = engine.sources()?.into_iter().find(|source| source.id != SOURCE) {
+        return Err(EvalError::OtherSource(other.id));
+    }
+    let wanted: HashSet<&str> = collection.documents.iter().map(|document| document.id.as_str()).collect();
+    let mut after = String::new();
+    loop {
+        let page = engine.heads(SOURCE, &after, PAGE_DOCUMENTS)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after.clone_from(&last.id);
+        let gone = page.into_iter().filter(|head| !wanted.contains(head.id.as_str()));
+        let deletes = gone.map(|head| Write::Delete { source: SOURCE.to_owned(), id: head.id });
+        engine.write(deletes.collect(), Timestamp::now())?;
+    }
 }
 
 /// Runs every judged query in every mode.

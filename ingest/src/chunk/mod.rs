@@ -33,7 +33,7 @@ pub struct ChunkLimits {
 
 impl Default for ChunkLimits {
     fn default() -> Self {
-        Self { target_chars: 1000, max_chars: 1200, min_chars: 200 }
+        Self { target_chars: 1200, max_chars: 1500, min_chars: 200 }
     }
 }
 
