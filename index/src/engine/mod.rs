@@ -205,11 +205,9 @@ impl Engine {
         (state.permits.permit(&state.access, caller, now), state.view.clone())
     }
 
-    /// Returns when no write is between its commit and its publication.
-    pub(crate) fn wait_for_writer(&self) {
-        if let Some(writer) = &self.writer {
-            drop(writer.lock());
-        }
+    /// Keeps writes from beginning until it is dropped; those under way are published before it returns.
+    pub(crate) fn hold_writes(&self) -> Option<impl Drop + '_> {
+        self.writer.as_ref().map(Mutex::lock)
     }
 
     /// What a caller may see now.

@@ -18,8 +18,6 @@ use crate::timestamp::Timestamp;
 
 /// How many candidates each half brings to the fusion, at least.
 const MIN_CANDIDATES: usize = 200;
-/// How often a search that lost hits to a write under way begins anew.
-const MAX_ATTEMPTS: usize = 3;
 
 /// The answer to a query.
 #[derive(Clone, Debug, Serialize)]
@@ -80,21 +78,14 @@ impl Engine {
     /// [`Error::Invalid`] for a query out of bounds, or for a `min_epoch` that has not been reached.
     pub fn search(&self, caller: &Caller, query: &Query, now: Timestamp) -> Result<Results> {
         query.check(self.model().map_or(0, |model| model.dimensions))?;
-        let mut results = Err(Error::NotFound);
-        for _ in 0..MAX_ATTEMPTS {
-            let (permit, view) = self.permit(caller, now);
-            if let Some(min) = query.min_epoch.filter(|min| *min > view.epoch) {
-                return Err(Error::invalid("min_epoch", format!("epoch {min} has not been reached, this is {}", view.epoch)));
-            }
-            let (attempt, lost) = self.attempt(caller, &permit, &view, query, now)?;
-            results = Ok(attempt);
-            if !lost {
-                break;
-            }
-            // A write under way took a hit: what comes in its place is there once that write is published.
-            self.wait_for_writer();
+        let (results, lost) = self.attempt(caller, query, now)?;
+        if !lost {
+            return Ok(results);
         }
-        results
+        // A write under way took a hit. While its lock is held nothing is between commit and publication, so that what came
+        // in the hit's place is found.
+        let _no_write_under_way = self.hold_writes();
+        Ok(self.attempt(caller, query, now)?.0)
     }
 
     /// The documents of the best passages, as (source, id), each once at the rank of its best passage, without their
@@ -125,7 +116,13 @@ impl Engine {
         })
     }
 
-    fn attempt(&self, caller: &Caller, permit: &Permit, view: &View, query: &Query, now: Timestamp) -> Result<(Results, bool)> {
+    /// One run of a search. True when a candidate could not be shown any more.
+    fn attempt(&self, caller: &Caller, query: &Query, now: Timestamp) -> Result<(Results, bool)> {
+        let (permit, view) = self.permit(caller, now);
+        if let Some(min) = query.min_epoch.filter(|min| *min > view.epoch) {
+            return Err(Error::invalid("min_epoch", format!("epoch {min} has not been reached, this is {}", view.epoch)));
+        }
+        let (permit, view) = (permit.as_ref(), view.as_ref());
         let (mode, warnings) = effective_mode(query, view);
         let scope = Scope::new(&self.state.read().access, permit, view, &query.filter);
         let words: Vec<String> = keyword::terms(&query.text).into_iter().map(|term| term.text).collect();
