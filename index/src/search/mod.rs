@@ -2,6 +2,7 @@
 
 mod fuse;
 mod query;
+mod rank;
 mod run;
 
 pub use query::{Filter, MAX_LIMIT, MAX_NEIGHBORS, MAX_QUERY_BYTES, Mode, Query};

@@ -6,18 +6,16 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::fuse::{self, Candidate};
-use super::query::{Filter, Mode, Query};
-use crate::access::{Access, Bits, Caller, Guard, Permit};
+use super::fuse::Candidate;
+use super::query::{Mode, Query};
+use super::rank::{Scope, effective_mode, rank};
+use crate::access::{Caller, Permit};
 use crate::catalog::{ChunkRecord, DocumentRecord, sources};
 use crate::citation::Citation;
-use crate::engine::{Engine, Reading, View};
+use crate::engine::{Engine, Reading};
 use crate::error::{Error, Result};
 use crate::keyword;
 use crate::timestamp::Timestamp;
-
-/// How many candidates each half brings to the fusion, at least.
-const MIN_CANDIDATES: usize = 200;
 
 /// The answer to a query.
 #[derive(Clone, Debug, Serialize)]
@@ -187,98 +185,6 @@ impl Engine {
             why: None,
         }))
     }
-}
-
-/// What a search may look at.
-struct Scope<'a> {
-    permit: &'a Permit,
-    view: &'a View,
-    /// Classes that the filter admits; `None` admits all.
-    filter: Option<Bits>,
-    modified_after: Option<u32>,
-}
-
-impl<'a> Scope<'a> {
-    fn new(access: &Access, permit: &'a Permit, view: &'a View, filter: &Filter) -> Scope<'a> {
-        let narrow = filter.sources.is_some() || !filter.labels.is_empty();
-        let classes = narrow.then(|| {
-            let guard = Guard { sources: filter.sources.clone(), labels: filter.labels.clone() };
-            let mut bits = Bits::default();
-            for number in permit.classes() {
-                if access.class(number).is_some_and(|class| access.guard_admits(&guard, class)) {
-                    bits.insert(number);
-                }
-            }
-            bits
-        });
-        Scope { permit, view, filter: classes, modified_after: filter.modified_after.map(Timestamp::seconds) }
-    }
-
-    /// True when the caller may read the chunk.
-    #[inline]
-    fn readable(&self, chunk: u32) -> bool {
-        self.permit.admits(self.view.classes.get(chunk))
-    }
-
-    /// True when the filter admits a readable chunk.
-    #[inline]
-    fn wanted(&self, chunk: u32) -> bool {
-        self.filter.as_ref().is_none_or(|classes| classes.contains(self.view.classes.get(chunk)))
-            && self.modified_after.is_none_or(|after| self.view.facts.get(chunk).modified > after)
-    }
-}
-
-/// The mode that can answer, and a warning where it is not the one asked for.
-fn effective_mode(query: &Query, view: &View) -> (Mode, Vec<Warning>) {
-    let possible = query.vector.is_some() && view.vectors.dimensions() > 0;
-    if query.mode == Mode::Keyword || possible {
-        return (query.mode, Vec::new());
-    }
-    let detail = "the query could not be embedded; only keywords were searched".to_owned();
-    (Mode::Keyword, vec![Warning { code: "embedder_unavailable", source: None, detail }])
-}
-
-/// The best candidates of a mode, best first.
-fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, words: &[String]) -> Result<Vec<Candidate>> {
-    let view = scope.view;
-    let depth = if mode == Mode::Hybrid { MIN_CANDIDATES.max(query.limit) } else { query.limit };
-    let candidate = |chunk: u32| {
-        let order = view.facts.get(chunk).order;
-        Candidate { chunk, order, keyword: None, vector: None, score: 0.0 }
-    };
-    let collected = match mode {
-        Mode::Vector => None,
-        _ => {
-            let corpus = view.corpus(scope.permit.classes());
-            Some(keyword::collect(&view.keyword, words, corpus, |chunk| scope.readable(chunk))?)
-        }
-    };
-    let by_words = collected.iter().flat_map(keyword::Collected::scores).filter(|(chunk, _)| scope.wanted(*chunk));
-    let by_words: Vec<_> = by_words.map(|(chunk, score)| Candidate { keyword: Some(score), score, ..candidate(chunk) }).collect();
-    let mut candidates = fuse::best(by_words, depth);
-    let Some(vector) = query.vector.as_deref().filter(|_| mode != Mode::Keyword) else { return Ok(candidates) };
-    let vector = crate::vector::normalized(vector, vector.len())?;
-    let similarity = |chunk: u32| view.facts.get(chunk).vector.then(|| view.vectors.similarity(chunk, &vector)).flatten();
-    let mut by_meaning = Vec::new();
-    for chunk in (0..view.end).filter(|chunk| scope.readable(*chunk) && scope.wanted(*chunk)) {
-        if let Some(score) = similarity(chunk) {
-            by_meaning.push(Candidate { vector: Some(score), score, ..candidate(chunk) });
-        }
-    }
-    let by_meaning = fuse::best(by_meaning, depth);
-    let Some(collected) = collected else { return Ok(by_meaning) };
-    let known: HashSet<u32> = candidates.iter().map(|candidate| candidate.chunk).collect();
-    for candidate in &mut candidates {
-        candidate.vector = similarity(candidate.chunk);
-    }
-    candidates.extend(
-        by_meaning.into_iter().filter(|candidate| !known.contains(&candidate.chunk)).map(|candidate| Candidate {
-            keyword: Some(collected.score(candidate.chunk)).filter(|score| *score > 0.0),
-            ..candidate
-        }),
-    );
-    fuse::combine(&mut candidates);
-    Ok(fuse::best(candidates, query.limit))
 }
 
 /// The span of a chunk with its neighbours in the same section.
