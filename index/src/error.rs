@@ -37,6 +37,14 @@ pub enum Error {
         /// The newest format that this release knows.
         supported: u32,
     },
+    /// The data directory was written by an older release, and it is open for reading only.
+    #[error("the data directory has format {found} and is migrated to {supported} when `sightline serve` or `ingest` opens it")]
+    OlderFormat {
+        /// The format found on disk.
+        found: u32,
+        /// The format of this release.
+        supported: u32,
+    },
     /// The vectors in the catalog come from another model.
     #[error("the data directory holds vectors of model `{stored}`, not `{offered}`; use that model, or a new data directory")]
     ModelMismatch {

@@ -20,4 +20,5 @@ mod private_engines;
 mod program;
 mod revocation;
 mod updates;
+mod versions;
 mod workspace;

@@ -9,6 +9,7 @@ pub(crate) mod intern;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod load;
+mod migrate;
 pub(crate) mod sources;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ pub use keys::{KeyRecord, NewKey, Scope};
 pub use sources::SourceRecord;
 
 /// The catalog format that this release writes.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 const MAX_IDLE_READERS: usize = 16;
 const BUSY_TIMEOUT_MS: u32 = 10_000;
 
@@ -62,6 +63,11 @@ impl Catalog {
         let found: Option<u32> = catalog.read(|db| meta(db, "format"))?;
         match found {
             Some(FORMAT) => Ok(catalog),
+            Some(found) if found > 0 && found < FORMAT && create => {
+                migrate::migrate(&mut catalog.connect()?)?;
+                Ok(catalog)
+            }
+            Some(found) if found > 0 && found < FORMAT => Err(Error::OlderFormat { found, supported: FORMAT }),
             Some(found) if found > FORMAT => Err(Error::NewerFormat { found, supported: FORMAT }),
             _ => Err(Error::corrupt(path.display().to_string(), "it is not a Sightline catalog")),
         }
