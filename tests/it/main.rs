@@ -6,6 +6,7 @@ mod bad_files;
 mod demo;
 mod embedding;
 mod folder;
+mod groups_of_writes;
 mod http;
 mod http_batch;
 mod http_callers;

@@ -124,6 +124,8 @@ pub struct NewDocument {
     pub modified_at: Option<Timestamp>,
     /// Labels, for guards and filters.
     pub labels: BTreeMap<String, String>,
+    /// Labels that a document under this id must carry to be replaced, also one that was deleted; empty for any.
+    pub replaces: BTreeMap<String, String>,
     /// The ACL as the source gives it; `None` is unknown and withholds.
     pub acl: Option<Value>,
     /// Parts with an ACL of their own, in the order of the text, disjoint.

@@ -91,6 +91,12 @@ impl Writing<'_> {
         let (content, passages) = (new.content(), new.passages());
         let old = DocumentRecord::by_id(&self.tx, source, &new.id)?;
         let live = old.as_ref().filter(|old| old.deleted_at.is_none());
+        if let Some(old) = old.as_ref().filter(|_| !new.replaces.is_empty()) {
+            let held = documents::labels(&self.tx, old.labels)?;
+            if let Some((key, value)) = new.replaces.iter().find(|(key, value)| held.get(*key) != Some(value)) {
+                return Err(Error::NotReplaceable { label: format!("{key}={value}") });
+            }
+        }
         let same = live.is_some_and(|old| old.content == content);
         let cut_alike = same && live.is_some_and(|old| old.passages == passages);
         let version = old.as_ref().map_or(1, |old| if same { old.version } else { old.version + 1 });
