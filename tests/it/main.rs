@@ -3,6 +3,7 @@
 
 mod acl_mutations;
 mod bad_files;
+mod crash;
 mod demo;
 mod embedding;
 mod folder;

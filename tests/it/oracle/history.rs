@@ -24,16 +24,21 @@ pub(crate) struct Tally {
     pub(crate) first: Option<String>,
 }
 
-const SOURCES: [&str; 3] = ["wiki", "mail", "crm"];
 const USERS: usize = 6;
 const GROUPS: usize = 7;
 const CONTAINERS: usize = 7;
 const DOCUMENTS: usize = 40;
 
+const SOURCES: usize = 3;
+
 struct History {
     dice: Dice,
     dir: std::path::PathBuf,
+    /// Without one, writes go to the script.
     engine: Option<Engine>,
+    script: Option<Write>,
+    /// Begins the names of sources and groups.
+    name: String,
     naive: Naive,
     /// Citations handed out: token, document, the first of the versions that are one to the caller, text.
     tokens: Vec<(String, Key, usize, String)>,
@@ -47,15 +52,9 @@ pub(crate) fn run(seed: u64, operations: u64) -> Tally {
     // Memory-backed where there is such a place: the history is about meaning, not about disks.
     let shared = Path::new("/dev/shm");
     let dir = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.unwrap();
-    let mut history = History {
-        dice: Dice(seed),
-        dir: dir.path().to_owned(),
-        engine: Some(open(dir.path())),
-        naive: Naive { now: 1_000, ..Naive::default() },
-        tokens: Vec::new(),
-        token_of: BTreeMap::new(),
-        tally: Tally::default(),
-    };
+    let mut history = History::new(seed, "");
+    history.dir = dir.path().to_owned();
+    history.engine = Some(open(dir.path()));
     for _ in 0..operations {
         history.step();
         history.compare();
@@ -63,21 +62,72 @@ pub(crate) fn run(seed: u64, operations: u64) -> Tally {
     history.tally
 }
 
-fn open(dir: &Path) -> Engine {
+/// The writes of a history that has no engine, and what holds after each.
+pub(crate) struct Script(History);
+
+impl Script {
+    /// Scripts of other names write to other sources and groups.
+    pub(crate) fn new(seed: u64, name: &str) -> Script {
+        Script(History::new(seed, name))
+    }
+
+    /// The next write, and when it is made.
+    pub(crate) fn next(&mut self) -> (Write, Timestamp) {
+        loop {
+            self.0.step();
+            if let Some(write) = self.0.script.take() {
+                return (write, Timestamp(self.0.naive.now));
+            }
+        }
+    }
+
+    /// What holds after the writes so far.
+    pub(crate) fn naive(&self) -> &Naive {
+        &self.0.naive
+    }
+}
+
+/// Compares what every caller gets from the engine with the definition, `rounds` times.
+pub(crate) fn compare(engine: Engine, naive: Naive, seed: u64, rounds: u64) -> Tally {
+    let mut history = History { engine: Some(engine), naive, ..History::new(seed, "") };
+    (0..rounds).for_each(|_| history.compare());
+    history.tally
+}
+
+pub(crate) fn open(dir: &Path) -> Engine {
     let model = Model { name: "grid".to_owned(), dimensions: DIMENSIONS };
     Engine::open(dir, &Options { model: Some(model), read_only: false }).unwrap()
 }
 
 impl History {
+    fn new(seed: u64, name: &str) -> History {
+        History {
+            dice: Dice(seed),
+            dir: std::path::PathBuf::new(),
+            engine: None,
+            script: None,
+            name: name.to_owned(),
+            naive: Naive { now: 1_000, ..Naive::default() },
+            tokens: Vec::new(),
+            token_of: BTreeMap::new(),
+            tally: Tally::default(),
+        }
+    }
+
     fn engine(&self) -> &Engine {
         self.engine.as_ref().unwrap()
     }
 
-    fn write(&mut self, write: Write) -> Outcome {
+    /// What became of it; `None` in a script.
+    fn write(&mut self, write: Write) -> Option<Outcome> {
+        if self.engine.is_none() {
+            self.script = Some(write);
+            return None;
+        }
         let before = self.engine().epoch();
         let receipts = self.engine().write(vec![write], Timestamp(self.naive.now)).unwrap();
         assert!(receipts[0].epoch >= before);
-        receipts[0].outcome
+        Some(receipts[0].outcome)
     }
 
     fn step(&mut self) {
@@ -205,9 +255,9 @@ impl History {
         match self.naive.documents.get_mut(&key).filter(|document| !document.deleted) {
             Some(document) => {
                 document.deleted = true;
-                assert_eq!(outcome, Outcome::Deleted);
+                assert!(outcome.is_none_or(|outcome| outcome == Outcome::Deleted));
             }
-            None => assert_eq!(outcome, Outcome::Missing),
+            None => assert!(outcome.is_none_or(|outcome| outcome == Outcome::Missing)),
         }
     }
 
@@ -218,7 +268,7 @@ impl History {
         let now = self.naive.now;
         match self.naive.documents.get_mut(&key).filter(|document| !document.deleted) {
             Some(document) => (document.acl, document.read_at) = (acl, now),
-            None => assert_eq!(outcome, Outcome::Missing),
+            None => assert!(outcome.is_none_or(|outcome| outcome == Outcome::Missing)),
         }
     }
 
@@ -296,12 +346,18 @@ impl History {
     }
 
     fn reopen(&mut self) {
+        if self.engine.is_none() {
+            return;
+        }
         self.engine = None;
         self.engine = Some(open(&self.dir));
     }
 
     /// Loses the derived indexes.
     fn rebuild(&mut self) {
+        if self.engine.is_none() {
+            return;
+        }
         self.engine = None;
         for folder in ["keyword", "vectors"] {
             if self.dice.chance(60) {
@@ -314,11 +370,12 @@ impl History {
     // What things are made of.
 
     fn source(&mut self) -> String {
-        (*self.dice.pick(&SOURCES)).to_owned()
+        let number = self.dice.below(SOURCES);
+        format!("{}{}", self.name, ["wiki", "mail", "crm"][number])
     }
 
     fn key(&mut self) -> Key {
-        (self.source(), format!("doc/{}", self.dice.below(DOCUMENTS / SOURCES.len())))
+        (self.source(), format!("doc/{}", self.dice.below(DOCUMENTS / SOURCES)))
     }
 
     fn container(&mut self) -> String {
@@ -326,7 +383,7 @@ impl History {
     }
 
     fn group(&mut self) -> String {
-        format!("group:g{}", self.dice.below(GROUPS))
+        format!("group:{}g{}", self.name, self.dice.below(GROUPS))
     }
 
     fn member(&mut self) -> String {
