@@ -86,6 +86,10 @@ fn remember(dir: &Path, shadow: &Path) {
     let mut listing = String::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
+        // A merge of the engine that was closed last may still be cleaning up.
+        if !path.exists() {
+            continue;
+        }
         listing += &format!("{} {}\n", name(&path), path.file_name().unwrap().to_str().unwrap());
         match path.is_dir() {
             true => remember(&path, shadow),

@@ -5,6 +5,8 @@
 //! `make crash KILLS=500` runs many; its last line reads `N kills, N acknowledged, N lost, N torn`.
 
 mod disk;
+#[cfg(test)]
+mod failing;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -217,6 +219,8 @@ pub(crate) fn work() -> Option<()> {
     let dir = std::env::var_os("CRASH_DIR")?;
     let seed: u64 = std::env::var("CRASH_SEED").ok()?.parse().ok()?;
     let from: Vec<u32> = std::env::var("CRASH_FROM").ok()?.split(',').map(|number| number.parse().unwrap()).collect();
+    // The test harness has begun a line.
+    println!();
     let engine = oracle::open(Path::new(&dir));
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
