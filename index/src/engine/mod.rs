@@ -10,6 +10,7 @@ mod read;
 mod report;
 mod state;
 mod transaction;
+mod upkeep;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ use crate::timestamp::Timestamp;
 use crate::vector::VectorStore;
 use state::Effect;
 use transaction::Writing;
+use upkeep::Upkeep;
 
 /// Rows are made durable at least this often, in written chunks; what comes after is replayed at open.
 const CHECKPOINT_CHUNKS: u64 = 8_192;
@@ -46,9 +48,11 @@ pub struct Engine {
     model: Option<Model>,
     pub(crate) catalog: Catalog,
     pub(crate) sealer: Sealer,
-    pub(crate) state: RwLock<State>,
+    pub(crate) state: Arc<RwLock<State>>,
     /// `None` when opened for reading only.
     writer: Option<Mutex<Writer>>,
+    /// `None` without vectors, or when opened for reading only.
+    upkeep: Option<Upkeep>,
     /// Held while the directory is open for writing.
     _lock: Option<File>,
 }
@@ -173,16 +177,17 @@ impl Engine {
         if indexed {
             writer.keyword.commit(seq)?;
         }
-        let mut view = View::clone(&self.state.read().view);
-        view.epoch = epoch;
-        view.seq = seq;
-        if indexed {
-            view.keyword = writer.keyword.snapshot()?;
-            view.vectors = writer.vectors.as_ref().map(VectorStore::snapshot).unwrap_or_default();
-        }
+        let keyword = if indexed { Some(writer.keyword.snapshot()?) } else { None };
         {
             let mut state = self.state.write();
             let state = &mut *state;
+            let mut view = View::clone(&state.view);
+            view.epoch = epoch;
+            view.seq = seq;
+            if let Some(keyword) = keyword {
+                view.keyword = keyword;
+                writer.vectors.iter().for_each(|vectors| view.vectors.read_from(vectors));
+            }
             let alters = effects.iter().any(Effect::alters_permits);
             for effect in effects {
                 effect.apply(&mut state.access, &mut view);
@@ -191,6 +196,7 @@ impl Engine {
                 state.permits.clear();
             }
             state.view = Arc::new(view);
+            self.upkeep.iter().for_each(|upkeep| upkeep.notice(&state.view));
         }
         if writer.unsynced >= CHECKPOINT_CHUNKS {
             writer.checkpoint(seq)?;
@@ -296,6 +302,17 @@ impl Engine {
     pub fn checkpoint(&self) -> Result<()> {
         let seq = self.state.read().view.seq;
         self.writer()?.checkpoint(seq)
+    }
+
+    /// Waits until the background work is done that the writes so far have caused.
+    pub fn settle(&self) {
+        self.upkeep.iter().for_each(Upkeep::settle);
+    }
+
+    /// Checks every byte of the sealed segments of vectors; a line for each that is damaged.
+    pub fn check_vectors(&self) -> Vec<String> {
+        let view = self.state.read().view.clone();
+        view.vectors.verify()
     }
 }
 

@@ -10,6 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
 use super::state::{Facts, State, View};
+use super::upkeep::Upkeep;
 use super::{Engine, Writer};
 use crate::access::{DEAD, PermitCache};
 use crate::catalog::{Catalog, ChunkRecord, VersionRecord, documents, load, meta, set_meta, sources};
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::keyword::{KeywordIndex, indexed_terms};
 use crate::rows::Rows;
 use crate::timestamp::Timestamp;
-use crate::vector::VectorStore;
+use crate::vector::{Shelf, VectorSnapshot, VectorStore};
 
 pub(super) const CATALOG: &str = "catalog.sqlite";
 const KEYWORD: &str = "keyword";
@@ -69,19 +70,29 @@ impl Engine {
             model.as_ref().map(|model| VectorStore::open(&dir.join(VECTORS), &name, model.dimensions, seq, write)).transpose()?;
         let (access, mut view) = catalog.read(|db| {
             let access = load::access(db)?;
-            Ok((access, load_view(db, &keyword, vectors.as_ref())?))
+            Ok((access, load_view(db, &keyword)?))
         })?;
         if write {
             replay(&catalog, &view, &mut keyword, vectors.as_mut())?;
             view.keyword = keyword.snapshot()?;
-            view.vectors = vectors.as_ref().map(VectorStore::snapshot).unwrap_or_default();
         }
+        let mut shelf = None;
+        if let Some(vectors) = &vectors {
+            let (opened, segments) = Shelf::open(&dir.join(VECTORS), &name, vectors.dimensions(), seq, write)?;
+            view.vectors = VectorSnapshot::new(vectors, segments);
+            (0..view.end).for_each(|chunk| view.place(chunk));
+            shelf = Some(opened);
+        }
+        let state = Arc::new(RwLock::new(State { access, permits: PermitCache::default(), view: Arc::new(view) }));
+        let start = |shelf| Upkeep::start(state.clone(), shelf).map_err(Error::io(dir));
+        let upkeep = shelf.filter(|_| write).map(start).transpose()?;
         Ok(Engine {
             dir: dir.to_owned(),
             model,
             catalog,
             sealer: Sealer::new(&secret),
-            state: RwLock::new(State { access, permits: PermitCache::default(), view: Arc::new(view) }),
+            state,
+            upkeep,
             writer: write.then(|| Mutex::new(Writer { connection, keyword, vectors, unsynced: 0, poisoned: None })),
             _lock: lock,
         })
@@ -118,7 +129,7 @@ fn settle_model(connection: &mut Connection, offered: Option<Model>, write: bool
     }
 }
 
-fn load_view(db: &Connection, keyword: &KeywordIndex, vectors: Option<&VectorStore>) -> Result<View> {
+fn load_view(db: &Connection, keyword: &KeywordIndex) -> Result<View> {
     let mut view = View {
         epoch: meta::<i64>(db, "epoch")?.unwrap_or_default().cast_unsigned(),
         seq: meta::<i64>(db, "seq")?.unwrap_or_default().cast_unsigned(),
@@ -127,7 +138,7 @@ fn load_view(db: &Connection, keyword: &KeywordIndex, vectors: Option<&VectorSto
         counts: Rows::default(),
         end: 0,
         keyword: keyword.snapshot()?,
-        vectors: vectors.map(VectorStore::snapshot).unwrap_or_default(),
+        vectors: VectorSnapshot::default(),
     };
     let names: HashMap<u32, String> = sources::all(db)?.into_iter().map(|(number, source)| (number, source.id)).collect();
     load::chunks(db, |chunk, document| {
