@@ -129,12 +129,11 @@ pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, stale: boo
         return Some(rewriting(&fitting.collect::<Vec<_>>(), classes));
     }
     let mut segments = vectors.segments().iter().filter(|_| stale);
-    let worn = segments.find_map(|segment| {
+    segments.find_map(|segment| {
         let sealing = rewriting(&[segment], classes);
         let kept = u64::try_from(sealing.rows.len()).unwrap_or(u64::MAX);
         (kept * 100 < u64::from(segment.len()) * u64::from(100 - MAX_STALE_PERCENT)).then_some(sealing)
-    });
-    worn
+    })
 }
 
 /// These segments become one of the rows that are still as they were sealed.

@@ -43,14 +43,18 @@ pub(super) struct Kernels {
     pub(super) scan: Scan,
     /// Multiplies an int8 code.
     pub(super) dot: Dot,
-    /// What they are called in measurements.
+    /// What they are called in the log.
     pub(super) name: &'static str,
 }
 
 /// The fastest loops that this processor has.
 pub(super) fn kernels() -> &'static Kernels {
     static CHOSEN: OnceLock<Kernels> = OnceLock::new();
-    CHOSEN.get_or_init(|| available().into_iter().next_back().unwrap_or(scalar::KERNELS))
+    CHOSEN.get_or_init(|| {
+        let kernels = available().into_iter().next_back().unwrap_or(scalar::KERNELS);
+        tracing::debug!(kernels = kernels.name, "vectors are compared");
+        kernels
+    })
 }
 
 /// Every set of loops that this processor can run, the slowest first.
