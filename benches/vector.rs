@@ -8,6 +8,7 @@
 //! are of one thread over 100 queries, of `Engine::nearest`: permit, planning, search and ranking, without reading texts.
 //!
 //! Run: `cargo bench --bench vector` (`SIGHTLINE_DATA` names the folder of the passages, `SIZES=10000,100000` chooses).
+//! `KEEP=folder` keeps the data directories there and measures them again without filling them.
 //! Raw figures go to `benches/runs/vector.jsonl`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
@@ -69,21 +70,29 @@ fn measure(
     cells: &[(f64, Vec<Vec<usize>>)],
     note: &mut impl FnMut(Value),
 ) {
-    let dir = tempfile::tempdir().unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    let kept = std::env::var_os("KEEP").map(|folder| PathBuf::from(folder).join(format!("{acl}-{}", base.len())));
+    let dir = kept.unwrap_or_else(|| temporary.path().to_owned());
+    let dir = dir.as_path();
+    let there = dir.join("catalog.sqlite").exists();
     let before = memory();
     let begun = Instant::now();
     let model = Model { name: "bench".to_owned(), dimensions: base[0].len() };
     let options = Options { model: Some(model), read_only: false };
-    let engine = Engine::open(dir.path(), &options).unwrap();
-    fill(&engine, base, classes);
+    let engine = Engine::open(dir, &options).unwrap();
+    if !there {
+        fill(&engine, base, classes);
+    }
     let filled = begun.elapsed();
-    groups(&engine, cells);
+    if !there {
+        groups(&engine, cells);
+    }
     engine.settle();
     engine.checkpoint().unwrap();
     let settled = begun.elapsed();
     drop(engine);
     let begun = Instant::now();
-    let engine = Engine::open(dir.path(), &options).unwrap();
+    let engine = Engine::open(dir, &options).unwrap();
     let opened = begun.elapsed();
     engine.settle();
     let truth = truths(base, queries, classes, cells);
@@ -118,7 +127,7 @@ fn measure(
     let grown = |name: &str| (after[name].saturating_sub(before[name])) / 1024;
     note(json!({ "engine": "sightline", "size": base.len(), "acl": acl, "ingest_s": filled.as_secs_f64(),
         "ingest_chunks_per_s": (base.len() as f64 / filled.as_secs_f64()).round(), "settled_s": settled.as_secs_f64(),
-        "open_s": opened.as_secs_f64(), "disk_mb": disk(dir.path()), "heap_mb": grown("RssAnon"), "mapped_mb": grown("RssFile") }));
+        "open_s": opened.as_secs_f64(), "disk_mb": disk(dir), "heap_mb": grown("RssAnon"), "mapped_mb": grown("RssFile") }));
 }
 
 /// What a caller should find.

@@ -1,4 +1,4 @@
-//! The background work of an engine: one thread seals and merges segments of vectors.
+//! The background work of an engine: one thread seals and merges segments of vectors, and builds their graphs.
 //!
 //! Nothing depends on it but speed: rows that are not sealed are scanned in the tail. It holds no lock while it works, and
 //! the lock of the state for as long as it takes to swap the result in.
@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::state::{State, View};
 use crate::error::Result;
-use crate::vector::{SEAL_ROWS, Shelf, plan};
+use crate::vector::{SEAL_ROWS, Shelf, graph_wanted, plan};
 
 /// How often a swap is prepared beside the lock before it is prepared under it.
 const SWAPS_BESIDE_LOCK: usize = 3;
@@ -93,9 +93,12 @@ fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
             wanted.busy = true;
         }
         loop {
-            match step(state, &mut shelf, &mut looked_at) {
+            let stopped = || signal.state.lock().stop;
+            match step(state, &mut shelf, &mut looked_at)
+                .and_then(|worked| if worked { Ok(true) } else { connect(state, &mut shelf, &mut looked_at, stopped) })
+            {
                 Ok(false) => break,
-                Ok(true) if signal.state.lock().stop => return,
+                Ok(true) if stopped() => return,
                 Ok(true) => {}
                 Err(error) => {
                     tracing::warn!(%error, "vectors could not be sealed; they stay in the tail until the next write");
@@ -103,6 +106,24 @@ fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
                 }
             }
         }
+    }
+}
+
+/// Builds one graph; false when none is wanted. Segments are sealed and merged in between, since building takes long.
+fn connect(state: &RwLock<State>, shelf: &mut Shelf, looked_at: &mut Option<u64>, stopped: impl Fn() -> bool) -> Result<bool> {
+    let vectors = state.read().view.vectors.clone();
+    let Some(wanted) = graph_wanted(&vectors) else { return Ok(false) };
+    let mut failed = None;
+    let built = wanted.build(&vectors, || {
+        if let Err(error) = step(state, shelf, looked_at) {
+            failed = Some(error);
+        }
+        failed.is_none() && !stopped() && wanted.is_in(&state.read().view.vectors)
+    })?;
+    match failed {
+        Some(error) => Err(error),
+        // Left undone because the segment is gone: there may be another. Because of a stop: the caller sees to it.
+        None => Ok(built || stopped() || !wanted.is_in(&state.read().view.vectors)),
     }
 }
 

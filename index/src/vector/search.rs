@@ -5,10 +5,15 @@
 //! together and ties are broken by the chunks' order, so the answer depends on nothing but the permitted rows. When nothing
 //! had to be cut, and when asked to, the answer is exact: see [`super::exact`].
 
+use std::ops::Range;
+
 use super::cut::{Judged, cut, descending};
 use super::exact::Exact;
+use super::graph::walk;
 use super::kernels::{BLOCK_ROWS, Found, kernels, prefetch};
+use super::planner;
 use super::quantize::QueryCode;
+use super::segment::Segment;
 use super::snapshot::VectorSnapshot;
 use crate::access::{Bits, ClassNo};
 use crate::rows::Rows;
@@ -67,7 +72,7 @@ impl VectorSnapshot {
             return search.finish(scope.order);
         }
         let keep = MIN_CANDIDATES.max(CANDIDATES_PER_RESULT * limit);
-        let (mut candidates, whole) = self.near(scope, &code, keep);
+        let Near { kept: mut candidates, whole, walked, .. } = self.near(scope, &code, keep, limit);
         if whole {
             let mut search = Exact::new(self, query, &code, limit);
             let chunks: Vec<u32> = candidates.into_iter().map(|(_, chunk)| chunk).collect();
@@ -75,6 +80,7 @@ impl VectorSnapshot {
             return search.finish(scope.order);
         }
         self.judge(&mut candidates, query, &code);
+        candidates.extend(walked);
         cut(&mut candidates, MIN_FINALISTS.max(FINALISTS_PER_RESULT * limit), scope.order);
         self.scored(candidates.into_iter().map(|(_, chunk)| chunk), query, limit, scope.order)
     }
@@ -95,15 +101,23 @@ impl VectorSnapshot {
         scored.into_iter().take(limit).map(|(_, _, chunk, score)| (chunk, score)).collect()
     }
 
-    /// The `keep` permitted rows whose signs are closest to the query, and whether those are all permitted rows.
-    fn near(&self, scope: &Scope<'_>, code: &QueryCode, keep: usize) -> (Vec<Judged>, bool) {
-        let mut near = Near { scope, keep, limit: u32::MAX, kept: Vec::with_capacity(2 * keep), whole: true };
+    /// The `keep` permitted rows whose signs are closest to the query among the segments that are scanned, and what was found
+    /// in the others.
+    fn near<'a>(&self, scope: &'a Scope<'a>, code: &QueryCode, keep: usize, results: usize) -> Near<'a> {
+        let kept = Vec::with_capacity(2 * keep);
+        let mut near = Near { scope, keep, limit: u32::MAX, kept, whole: true, walked: Vec::new() };
         let mut found: Vec<Found> = Vec::new();
         let block_bytes = code.planes.len() * BLOCK_ROWS * 8;
         let count = scope.permitted.iter().count();
         for segment in self.segments() {
             let (chunks, blocks) = (segment.chunks(), segment.blocks());
-            for rows in segment.permitted(scope.permitted, count) {
+            let permitted = segment.permitted(scope.permitted, count);
+            if let Some(found) = self.walked(segment, &permitted, scope, code, results) {
+                near.walked.extend(found);
+                near.whole = false;
+                continue;
+            }
+            for rows in permitted {
                 let mut first = rows.start / BLOCK_ROWS as u32 * BLOCK_ROWS as u32;
                 while first < rows.end {
                     let end = rows.end.min(first + STEP_ROWS).next_multiple_of(BLOCK_ROWS as u32);
@@ -128,7 +142,26 @@ impl VectorSnapshot {
                 }
             }
         }
-        near.finish()
+        near.finish();
+        near
+    }
+
+    /// What a walk through the graph of a segment found, as judged by int8 codes; `None` where it is to be scanned.
+    fn walked(
+        &self,
+        segment: &Segment,
+        permitted: &[Range<u32>],
+        scope: &Scope<'_>,
+        code: &QueryCode,
+        results: usize,
+    ) -> Option<Vec<Judged>> {
+        let graph = segment.graph()?;
+        let rows = permitted.iter().map(|rows| rows.end - rows.start).sum();
+        let limits = planner::plan(self, segment, graph, rows, results)?;
+        let mut bits = Bits::with_len(segment.len() as usize);
+        permitted.iter().for_each(|rows| bits.insert_range(rows.clone()));
+        let admits = |chunk: u32| scope.admits(self.settled(chunk, scope.classes), chunk);
+        walk(self, segment, graph, code, limits, &bits, admits).0
     }
 
     /// Judges candidates by their int8 codes.
@@ -184,6 +217,8 @@ struct Near<'a> {
     kept: Vec<Judged>,
     /// Whether no row was left out.
     whole: bool,
+    /// Rows found by walking, as judged by their int8 codes.
+    walked: Vec<Judged>,
 }
 
 impl Near<'_> {
@@ -204,10 +239,9 @@ impl Near<'_> {
         self.whole = false;
     }
 
-    fn finish(mut self) -> (Vec<Judged>, bool) {
+    fn finish(&mut self) {
         if self.kept.len() > self.keep {
             self.tighten();
         }
-        (self.kept, self.whole)
     }
 }

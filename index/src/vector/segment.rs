@@ -12,10 +12,12 @@ use std::fs::File;
 use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use memmap2::Mmap;
 
 use super::files::map;
+use super::graph::Graph;
 use super::kernels::BLOCK_ROWS;
 use super::quantize;
 use crate::access::{Bits, ClassNo};
@@ -45,6 +47,8 @@ pub(super) struct Segment {
     bytes: Mmap,
     rows: u32,
     runs: usize,
+    /// Comes when it has been built.
+    graph: OnceLock<Graph>,
 }
 
 impl Segment {
@@ -117,7 +121,8 @@ impl Segment {
             return Err(wrong("it is ahead of the catalog"));
         }
         let words = quantize::words(origin.dimensions);
-        let segment = Segment { id, rows: number(16), runs: number(20) as usize, bytes, path: path.clone() };
+        let segment =
+            Segment { id, rows: number(16), runs: number(20) as usize, bytes, path: path.clone(), graph: OnceLock::new() };
         let whole = segment.blocks_at() + (segment.rows as usize).div_ceil(BLOCK_ROWS) * BLOCK_ROWS * words * 8;
         if segment.bytes.len() != whole {
             return Err(wrong("its length is not what its head says"));
@@ -131,8 +136,8 @@ impl Segment {
     /// [`Error::Corrupt`] where the body is not what was written.
     pub(super) fn verify(&self) -> Result<()> {
         let body = self.bytes.get(HEAD_BYTES..).unwrap_or_default();
-        if self.bytes.get(HASHED_HEAD_BYTES - 32..HASHED_HEAD_BYTES) == Some(blake3::hash(body).as_bytes().as_slice()) {
-            return Ok(());
+        if self.hash() == blake3::hash(body).as_bytes() {
+            return self.graph().map_or(Ok(()), Graph::verify);
         }
         Err(Error::corrupt(self.path.display().to_string(), "its body is damaged; delete it while nothing is running"))
     }
@@ -140,6 +145,27 @@ impl Segment {
     /// Its number, which is never used again.
     pub(super) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// The folder that it is kept in.
+    pub(super) fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// The BLAKE3 hash of its body.
+    pub(super) fn hash(&self) -> &[u8] {
+        self.bytes.get(HASHED_HEAD_BYTES - 32..HASHED_HEAD_BYTES).unwrap_or_default()
+    }
+
+    /// Its graph, when it has one.
+    pub(super) fn graph(&self) -> Option<&Graph> {
+        self.graph.get()
+    }
+
+    /// Gives it its graph.
+    pub(super) fn set_graph(&self, graph: Graph) {
+        // Only the upkeep thread builds graphs, and only where there is none.
+        let _ = self.graph.set(graph);
     }
 
     /// How many rows it holds.

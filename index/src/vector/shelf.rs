@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::graph::{self, MIN_GRAPH_ROWS};
 use super::segment::{Origin, Segment, path};
 use super::snapshot::VectorSnapshot;
 use crate::access::{ClassNo, DEAD};
@@ -19,8 +20,10 @@ use crate::rows::Rows;
 pub(crate) const SEAL_ROWS: u32 = 16_384;
 /// A segment holds at most so many rows.
 const MAX_SEGMENT_ROWS: u32 = 262_144;
+/// Half of that: what the merges before the last one make.
+const HALF_SEGMENT_ROWS: u32 = MAX_SEGMENT_ROWS / 2;
 /// Segments with fewer rows are merged when there are [`MERGE_SEGMENTS`] of them.
-const SMALL_SEGMENT_ROWS: u32 = 131_072;
+const SMALL_SEGMENT_ROWS: u32 = 65_536;
 const MERGE_SEGMENTS: usize = 8;
 /// A segment is written anew when more than this share of its rows, in percent, is dead or has moved.
 const MAX_STALE_PERCENT: u32 = 20;
@@ -49,17 +52,21 @@ impl Shelf {
         let mut segments = Vec::new();
         for id in read_list(&std::fs::read_to_string(shelf.list()).unwrap_or_default()).unwrap_or_default() {
             match Segment::open(dir, id, &shelf.origin) {
-                Ok(segment) => segments.push(Arc::new(segment)),
+                Ok(segment) => {
+                    open_graph(&segment, write);
+                    segments.push(Arc::new(segment));
+                }
                 Err(error) => tracing::warn!(%error, "a segment of vectors cannot be used; it is made anew"),
             }
         }
         if write {
-            let known: HashSet<PathBuf> = segments.iter().map(|segment| path(dir, segment.id())).collect();
+            let known: HashSet<u64> = segments.iter().map(|segment| segment.id()).collect();
             for file in std::fs::read_dir(dir).map_err(Error::io(dir))?.filter_map(|file| Some(file.ok()?.path())) {
                 let Some(name) = file.file_name().and_then(|name| name.to_str()) else { continue };
-                let Some(number) = name.strip_prefix("signs-").and_then(|name| name.strip_suffix(".seg")) else { continue };
-                shelf.next = shelf.next.max(number.parse::<u64>().unwrap_or(0) + 1);
-                if !known.contains(&file) {
+                let Some(number) = name.strip_prefix("signs-").or(name.strip_prefix("graph-")) else { continue };
+                let id = number.split('.').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+                shelf.next = shelf.next.max(id + 1);
+                if !known.contains(&id) || name.ends_with(".new") {
                     std::fs::remove_file(&file).map_err(Error::io(&file))?;
                 }
             }
@@ -92,6 +99,8 @@ impl Shelf {
     pub(crate) fn delete(&self, sealing: &Sealing) {
         for id in &sealing.replaced {
             let path = path(&self.dir, *id);
+            // Most segments have no graph.
+            let _ = std::fs::remove_file(graph::path(&self.dir, *id));
             if let Err(error) = std::fs::remove_file(&path) {
                 tracing::warn!(path = %path.display(), %error, "a segment that was replaced is left; the next open deletes it");
             }
@@ -115,7 +124,10 @@ pub(crate) struct NewSegment(pub(super) Arc<Segment>);
 pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, stale: bool) -> Option<Sealing> {
     if vectors.tail().len() > SEAL_ROWS {
         let rows = vectors.tail().chunks().filter_map(|chunk| Some((vectors.waiting(chunk, classes)?, chunk)));
-        return Some(Sealing { rows: rows.take(MAX_SEGMENT_ROWS as usize).collect(), replaced: Vec::new() });
+        // Sizes that add up to a full segment when they are merged.
+        let sizes = [MAX_SEGMENT_ROWS, HALF_SEGMENT_ROWS];
+        let size = sizes.into_iter().find(|size| vectors.tail().len() >= *size).unwrap_or(SEAL_ROWS);
+        return Some(Sealing { rows: rows.take(size as usize).collect(), replaced: Vec::new() });
     }
     let mut small: Vec<&Segment> =
         vectors.segments().iter().map(Arc::as_ref).filter(|segment| segment.len() < SMALL_SEGMENT_ROWS).collect();
@@ -128,12 +140,59 @@ pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, stale: boo
         });
         return Some(rewriting(&fitting.collect::<Vec<_>>(), classes));
     }
+    let half = |segment: &&Segment| (SMALL_SEGMENT_ROWS..=HALF_SEGMENT_ROWS).contains(&segment.len());
+    let halves: Vec<&Segment> = vectors.segments().iter().map(Arc::as_ref).filter(half).take(2).collect();
+    if halves.len() == 2 {
+        return Some(rewriting(&halves, classes));
+    }
     let mut segments = vectors.segments().iter().filter(|_| stale);
     segments.find_map(|segment| {
         let sealing = rewriting(&[segment], classes);
         let kept = u64::try_from(sealing.rows.len()).unwrap_or(u64::MAX);
         (kept * 100 < u64::from(segment.len()) * u64::from(100 - MAX_STALE_PERCENT)).then_some(sealing)
     })
+}
+
+/// A segment that should have a graph.
+#[derive(Clone, Debug)]
+pub(crate) struct GraphWanted(Arc<Segment>);
+
+/// The largest segment that should have a graph and has none.
+pub(crate) fn graph_wanted(vectors: &VectorSnapshot) -> Option<GraphWanted> {
+    let bare = vectors.segments().iter().filter(|segment| segment.len() >= MIN_GRAPH_ROWS && segment.graph().is_none());
+    bare.max_by_key(|segment| segment.len()).cloned().map(GraphWanted)
+}
+
+impl GraphWanted {
+    /// Builds the graph; searches use it from then on. False when `go_on` said no.
+    pub(crate) fn build(&self, vectors: &VectorSnapshot, go_on: impl FnMut() -> bool) -> Result<bool> {
+        let built = graph::build(&self.0, vectors, go_on)?;
+        let done = built.is_some();
+        built.into_iter().for_each(|graph| self.0.set_graph(graph));
+        Ok(done)
+    }
+
+    /// True while the segment is one of a snapshot's.
+    pub(crate) fn is_in(&self, vectors: &VectorSnapshot) -> bool {
+        vectors.segments().iter().any(|segment| segment.id() == self.0.id())
+    }
+}
+
+/// Opens the graph of a segment, when it is there; a damaged one is deleted with `write`.
+fn open_graph(segment: &Segment, write: bool) {
+    let path = graph::path(segment.dir(), segment.id());
+    if !path.exists() {
+        return;
+    }
+    match graph::Graph::open(segment) {
+        Ok(graph) => segment.set_graph(graph),
+        Err(error) => {
+            tracing::warn!(%error, "a graph of vectors cannot be used; it is built anew");
+            if write {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+    }
 }
 
 /// These segments become one of the rows that are still as they were sealed.

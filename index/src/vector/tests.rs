@@ -285,3 +285,46 @@ fn codes_that_are_missing_are_made_from_the_rows() {
     index.reopen();
     assert!((0..50).all(|chunk| index.snapshot.code(chunk) == Some(&before[chunk as usize])));
 }
+
+#[test]
+fn a_walk_finds_the_nearest_permitted_rows() {
+    let mut index = Index::new(32);
+    let mut value = noise(9);
+    for chunk in 0..3_000 {
+        index.add(chunk, &(0..32).map(|_| value()).collect::<Vec<_>>(), 1 + chunk % 4);
+    }
+    index.seal(|_| true, |_| ());
+    let segment = index.snapshot.segments()[0].clone();
+    assert!(super::graph::build(&segment, &index.snapshot, || false).unwrap().is_none());
+    let graph = super::graph::build(&segment, &index.snapshot, || true).unwrap().unwrap();
+    graph.verify().unwrap();
+    let mut permitted = Bits::default();
+    for (_, rows) in segment.runs().filter(|(class, _)| *class != 3) {
+        permitted.insert_range(rows);
+    }
+    let mut found = 0;
+    for _ in 0..50 {
+        let query = normalized(&(0..32).map(|_| value()).collect::<Vec<_>>(), 32).unwrap();
+        let code = super::quantize::QueryCode::new(&query);
+        let limits = super::graph::Walk { wanted: 64, budget: usize::MAX };
+        let walk = |limits, admits: &dyn Fn(u32) -> bool| {
+            super::graph::walk(&index.snapshot, &segment, &graph, &code, limits, &permitted, admits)
+        };
+        let (rows, looked_at) = walk(limits, &wanted);
+        let rows = rows.unwrap();
+        assert!(rows.iter().all(|(_, chunk)| chunk % 4 != 2 && wanted(*chunk)));
+        assert!(looked_at < 3_000 && rows.len() == 64);
+        let expected = index.definition(&bits(&[1, 2, 4]), &query, 10);
+        found += expected.iter().filter(|(chunk, _)| rows.iter().any(|row| row.1 == *chunk)).count();
+        assert!(walk(super::graph::Walk { wanted: 64, budget: 50 }, &wanted).0.is_none());
+        assert!(walk(limits, &|_| false).0.is_some_and(|rows| rows.is_empty()));
+    }
+    assert!(found >= 490, "{found} of 500");
+    let path = super::graph::path(index.dir.path(), segment.id());
+    let mut damaged = std::fs::read(&path).unwrap();
+    damaged[30] ^= 1;
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, damaged).unwrap();
+    index.reopen();
+    assert!(!path.exists() && index.snapshot.segments()[0].graph().is_none());
+}
