@@ -1,8 +1,10 @@
 //! Many crashes: `make crash KILLS=500 SEED=1`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[allow(dead_code, unused_imports, reason = "shared with the integration tests")]
 #[path = "it/crash/mod.rs"]
 mod crash;
+#[allow(dead_code, unused_imports, reason = "shared with the integration tests")]
 #[path = "it/oracle/mod.rs"]
 mod oracle;
 

@@ -1,6 +1,7 @@
 //! A long random history against the oracle: `make torture OPS=100000 SEED=1`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[allow(dead_code, unused_imports, reason = "shared with the integration tests")]
 #[path = "it/oracle/mod.rs"]
 mod oracle;
 

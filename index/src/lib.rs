@@ -5,6 +5,7 @@
 //! the caller may read. This crate is synchronous, knows no network, and no clock that it was not handed.
 
 mod access;
+mod backup;
 mod catalog;
 mod citation;
 mod engine;
@@ -16,6 +17,7 @@ mod timestamp;
 mod vector;
 
 pub use access::{AclState, Caller, Grant, Guard, MAX_ACL_ENTRIES, MAX_PRINCIPAL_ID_BYTES, Permit, Principal, Rule};
+pub use backup::{Backup, backup, restore};
 pub use catalog::{Failure, Job, JobState, KeyRecord, NewKey, Scope, SourceRecord};
 pub use citation::{Citation, Freshness, Location, Span};
 pub use engine::*;

@@ -102,6 +102,9 @@ fn examine(engine: &Engine, checks: &mut Vec<Check>) -> (Option<Stats>, Vec<JobF
         Err(error) => Err(error.to_string()),
     };
     checks.push(Check { name: "catalog", ok: catalog.is_ok(), detail: catalog.unwrap_or_else(|wrong| wrong) });
+    let wrong = engine.check_vectors();
+    let detail = if wrong.is_empty() { "their segments are whole".to_owned() } else { wrong.join("; ") };
+    checks.push(Check { name: "vectors", ok: wrong.is_empty(), detail });
     let stats = engine.stats().inspect_err(|error| {
         checks.push(Check { name: "counts", ok: false, detail: error.to_string() });
     });

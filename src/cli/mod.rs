@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Secrets never come from arguments.
 
 mod access;
+mod backup;
 mod demo;
 mod doctor;
 mod eval;
@@ -68,6 +69,10 @@ enum Command {
     Key(key::Key),
     /// Check the data directory and the model
     Doctor(doctor::Doctor),
+    /// Take a consistent copy of the data, also beside a running server
+    Backup(backup::BackupTo),
+    /// Make a data directory from a backup
+    Restore(backup::Restore),
     /// Measure how well a judged collection is ranked
     Eval(eval::Eval),
     /// Show the main job on the sample company
@@ -93,6 +98,8 @@ impl Cli {
             Command::Access(command) => command.run(&config),
             Command::Key(command) => command.run(&config),
             Command::Doctor(command) => command.run(&config),
+            Command::Backup(command) => command.run(&config),
+            Command::Restore(command) => command.run(&config),
             Command::Eval(command) => command.run(&config, self.settings.data),
             Command::Demo(command) => command.run(config),
         }

@@ -109,6 +109,7 @@ impl SearchBody {
             filter: Filter { sources, labels, modified_after: modified_after.max(max_age) },
             min_epoch: self.min_epoch,
             why: self.why,
+            exact: false,
             neighbors: self.neighbors,
         })
     }

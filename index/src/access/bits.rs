@@ -31,6 +31,22 @@ impl Bits {
         fresh
     }
 
+    /// Adds all numbers of a range.
+    pub(crate) fn insert_range(&mut self, range: std::ops::Range<u32>) {
+        let end = range.end as usize;
+        if self.words.len() < end.div_ceil(64) {
+            self.words.resize(end.div_ceil(64), 0);
+        }
+        let mut at = range.start as usize;
+        while at < end {
+            let upto = end.min((at / 64 + 1) * 64);
+            if let Some(word) = self.words.get_mut(at / 64) {
+                *word |= u64::MAX >> (64 - (upto - at)) << (at % 64);
+            }
+            at = upto;
+        }
+    }
+
     /// The numbers in the set, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().enumerate().flat_map(|(at, &word)| {
@@ -52,6 +68,10 @@ mod tests {
             assert!(!bits.insert(number));
         }
         assert_eq!(bits.iter().collect::<Vec<_>>(), [3, 64, 65, 1000]);
+        let mut bits = bits.clone();
+        bits.insert_range(60..130);
+        bits.insert_range(5..5);
+        assert_eq!(bits.iter().collect::<Vec<_>>(), [3].into_iter().chain(60..130).chain([1000]).collect::<Vec<_>>());
         assert!(bits.contains(1000) && !bits.contains(999) && !bits.contains(100_000));
     }
 }

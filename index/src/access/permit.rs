@@ -45,6 +45,11 @@ impl Permit {
         self.classes.iter().next().is_none()
     }
 
+    /// The classes admitted, as a bitmap.
+    pub(crate) fn bits(&self) -> &Bits {
+        &self.classes
+    }
+
     /// The classes admitted, ascending.
     pub(crate) fn classes(&self) -> impl Iterator<Item = ClassNo> + '_ {
         self.classes.iter()

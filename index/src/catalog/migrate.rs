@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{FORMAT, meta, set_meta};
+use super::{FORMAT, meta, set_meta, sums};
 use crate::engine::{main_hash, section_hash};
 use crate::error::Result;
 
@@ -16,6 +16,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
         count_versions_per_caller(&tx)?;
     }
     set_meta(&tx, "format", &FORMAT)?;
+    sums::store_all(&tx)?;
     Ok(tx.commit()?)
 }
 
@@ -23,7 +24,8 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
 /// known of old versions, only that the first had none before it.
 fn count_versions_per_caller(tx: &Transaction<'_>) -> Result<()> {
     tx.execute_batch(
-        "ALTER TABLE documents ADD COLUMN passages BLOB NOT NULL DEFAULT x'';
+        "CREATE TABLE sums (tbl TEXT PRIMARY KEY, sum BLOB NOT NULL) STRICT, WITHOUT ROWID;
+         ALTER TABLE documents ADD COLUMN passages BLOB NOT NULL DEFAULT x'';
          UPDATE documents SET passages = zeroblob(32);
          ALTER TABLE sections ADD COLUMN hash BLOB NOT NULL DEFAULT x'';
          ALTER TABLE versions RENAME TO versions_1;

@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod load;
 mod migrate;
 pub(crate) mod sources;
+pub(crate) mod sums;
 
 use std::path::{Path, PathBuf};
 
@@ -77,6 +78,7 @@ impl Catalog {
             let mut secret = [0u8; 32];
             getrandom::fill(&mut secret).map_err(|error| Error::corrupt("random source", error))?;
             set_meta(&tx, "secret", &secret.as_slice())?;
+            sums::store_all(&tx)?;
         }
         tx.commit()?;
         // The file's name is durable before anything in it is acknowledged.
@@ -94,6 +96,15 @@ impl Catalog {
         connection.pragma_update(None, "cache_size", -65_536)?;
         connection.set_prepared_statement_cache_capacity(128);
         Ok(connection)
+    }
+
+    /// Closes it; nothing is left beside the file.
+    pub(crate) fn close(self) -> Result<()> {
+        for connection in self.idle.into_inner() {
+            connection.pragma_update(None, "journal_mode", "DELETE")?;
+            connection.close().map_err(|(_, error)| error)?;
+        }
+        Ok(())
     }
 
     /// Runs `f` in one read transaction, so that everything it reads is of one moment.

@@ -12,6 +12,7 @@ use rusqlite::TransactionBehavior;
 use super::transaction::{ChunkTerms, Receipt, Writing};
 use super::{Engine, Writer};
 use crate::catalog::meta;
+use crate::catalog::sums::Sums;
 use crate::engine::Write;
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -81,7 +82,7 @@ impl Engine {
 
     fn try_commit(&self, writer: &mut Writer, group: Vec<Batch>) -> Result<Vec<Result<Vec<Receipt>>>> {
         let (results, committed) = {
-            let mut writing = Writing::begin(&mut writer.connection)?;
+            let mut writing = Writing::begin(&mut writer.connection, &writer.sums)?;
             let mut results = Vec::with_capacity(group.len());
             for batch in group {
                 results.push(writing.batch(batch.writes, batch.now)?);
@@ -117,22 +118,25 @@ impl Waiting {
 
 impl<'a> Writing<'a> {
     /// Begins a transaction.
-    pub(super) fn begin(connection: &'a mut rusqlite::Connection) -> Result<Writing<'a>> {
+    pub(super) fn begin(connection: &'a mut rusqlite::Connection, sums: &'a Sums) -> Result<Writing<'a>> {
+        sums.begin();
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let seq = meta::<i64>(&tx, "seq")?.unwrap_or_default().cast_unsigned();
         let epoch = meta::<i64>(&tx, "epoch")?.unwrap_or_default().cast_unsigned();
-        Ok(Writing { tx, seq, epoch, now: Timestamp(0), effects: Vec::new() })
+        Ok(Writing { tx, sums, seq, epoch, now: Timestamp(0), effects: Vec::new() })
     }
 
     /// Applies a batch in whole or not at all. The outer error is that of the transaction.
     fn batch(&mut self, writes: Vec<Prepared>, now: Timestamp) -> Result<Result<Vec<Receipt>>> {
         let before = (self.seq, self.epoch, self.effects.len());
         self.now = now;
+        let undo = self.sums.mark();
         self.tx.execute_batch("SAVEPOINT batch")?;
         let applied = writes.into_iter().map(|(write, terms)| self.apply(write, terms)).collect::<Result<Vec<_>>>();
         match applied {
             Err(error) if error.is_refusal() => {
                 self.tx.execute_batch("ROLLBACK TO batch; RELEASE batch")?;
+                undo();
                 (self.seq, self.epoch) = (before.0, before.1);
                 self.effects.truncate(before.2);
                 Ok(Err(error))

@@ -12,6 +12,7 @@ mod reading;
 mod report;
 mod state;
 mod transaction;
+mod upkeep;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub use explain::{Explanation, GrantPath, Reason, SectionExplanation};
 pub use input::*;
 pub(crate) use input::{content_hash, main_hash, section_hash};
+pub(crate) use open::CATALOG;
 pub use open::{Model, Options};
 pub use read::{DocumentHead, DocumentText, SectionText, Stats};
 pub(crate) use reading::{Place, Reading, Wanted};
@@ -31,6 +33,7 @@ pub(crate) use state::{State, View};
 pub use transaction::{Outcome, Receipt};
 
 use crate::access::{Caller, DEAD, Permit};
+use crate::catalog::sums::Sums;
 use crate::catalog::{Catalog, Failure, Job, JobState, KeyRecord, NewKey, SourceRecord, jobs, keys, sources};
 use crate::citation::Sealer;
 use crate::error::{Error, Result};
@@ -39,6 +42,7 @@ use crate::timestamp::Timestamp;
 use crate::vector::VectorStore;
 use state::Effect;
 use transaction::Writing;
+use upkeep::Upkeep;
 
 /// Rows are made durable at least this often, in written chunks; what comes after is replayed at open.
 const CHECKPOINT_CHUNKS: u64 = 8_192;
@@ -49,16 +53,19 @@ pub struct Engine {
     model: Option<Model>,
     pub(crate) catalog: Catalog,
     pub(crate) sealer: Sealer,
-    pub(crate) state: RwLock<State>,
+    pub(crate) state: Arc<RwLock<State>>,
     /// `None` when opened for reading only.
     writer: Option<Mutex<Writer>>,
     waiting: group::Waiting,
+    /// `None` without vectors, or when opened for reading only.
+    upkeep: Option<Upkeep>,
     /// Held while the directory is open for writing.
     _lock: Option<File>,
 }
 
 struct Writer {
     connection: Connection,
+    sums: Sums,
     keyword: KeywordIndex,
     vectors: Option<VectorStore>,
     unsynced: u64,
@@ -174,16 +181,17 @@ impl Engine {
         if indexed {
             writer.keyword.commit(seq)?;
         }
-        let mut view = View::clone(&self.state.read().view);
-        view.epoch = epoch;
-        view.seq = seq;
-        if indexed {
-            view.keyword = writer.keyword.snapshot()?;
-            view.vectors = writer.vectors.as_ref().map(VectorStore::snapshot).unwrap_or_default();
-        }
+        let keyword = if indexed { Some(writer.keyword.snapshot()?) } else { None };
         {
             let mut state = self.state.write();
             let state = &mut *state;
+            let mut view = View::clone(&state.view);
+            view.epoch = epoch;
+            view.seq = seq;
+            if let Some(keyword) = keyword {
+                view.keyword = keyword;
+                writer.vectors.iter().for_each(|vectors| view.vectors.read_from(vectors));
+            }
             let alters = effects.iter().any(Effect::alters_permits);
             for effect in effects {
                 effect.apply(&mut state.access, &mut view);
@@ -192,6 +200,7 @@ impl Engine {
                 state.permits.clear();
             }
             state.view = Arc::new(view);
+            self.upkeep.iter().for_each(|upkeep| upkeep.notice(&state.view));
         }
         if writer.unsynced >= CHECKPOINT_CHUNKS {
             writer.checkpoint(seq)?;
@@ -228,15 +237,16 @@ impl Engine {
 
     /// Runs `f` in a transaction that touches neither documents nor access.
     fn record<T>(&self, now: Timestamp, f: impl FnOnce(&mut Writing<'_>) -> Result<T>) -> Result<T> {
-        let mut writer = self.writer()?;
+        let mut guard = self.writer()?;
+        let writer = &mut *guard;
         let (value, effects, seq, epoch) = {
-            let mut writing = Writing::begin(&mut writer.connection)?;
+            let mut writing = Writing::begin(&mut writer.connection, &writer.sums)?;
             writing.now = now;
             let value = f(&mut writing)?;
             let (seq, epoch) = (writing.seq, writing.epoch);
             (value, writing.commit()?, seq, epoch)
         };
-        self.publish(&mut writer, effects, seq, epoch).inspect_err(|error| writer.poisoned = Some(error.to_string()))?;
+        self.publish(writer, effects, seq, epoch).inspect_err(|error| writer.poisoned = Some(error.to_string()))?;
         Ok(value)
     }
 
@@ -299,6 +309,17 @@ impl Engine {
         let seq = self.state.read().view.seq;
         self.writer()?.checkpoint(seq)
     }
+
+    /// Waits until the background work is done that the writes so far have caused.
+    pub fn settle(&self) {
+        self.upkeep.iter().for_each(Upkeep::settle);
+    }
+
+    /// Checks every byte of the sealed segments of vectors; a line for each that is damaged.
+    pub fn check_vectors(&self) -> Vec<String> {
+        let view = self.state.read().view.clone();
+        view.vectors.verify()
+    }
 }
 
 impl Writer {
@@ -350,8 +371,10 @@ impl KeyRing {
         let secret = format!("sl_{id}_{}", encode(secret));
         let hash = *blake3::hash(secret.as_bytes()).as_bytes();
         let mut connection = self.catalog.connect()?;
+        let sums = Sums::watch(&connection)?;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         keys::insert(&tx, &id, &hash, key, now)?;
+        sums.store(&tx)?;
         tx.commit()?;
         let made = self.catalog.read(|db| keys::by_hash(db, &hash))?.ok_or(Error::NotFound)?;
         Ok((made, secret))
@@ -368,8 +391,10 @@ impl KeyRing {
     /// [`Error::NotFound`] when there is no such key, or it was revoked before.
     pub fn revoke(&self, id: &str, now: Timestamp) -> Result<()> {
         let mut connection = self.catalog.connect()?;
+        let sums = Sums::watch(&connection)?;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let revoked = keys::revoke(&tx, id, now)?;
+        sums.store(&tx)?;
         tx.commit()?;
         if revoked { Ok(()) } else { Err(Error::NotFound) }
     }

@@ -10,17 +10,19 @@ use rusqlite::{Connection, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
 use super::state::{Facts, State, View};
+use super::upkeep::Upkeep;
 use super::{Engine, Writer};
 use crate::access::{DEAD, PermitCache};
+use crate::catalog::sums::Sums;
 use crate::catalog::{Catalog, ChunkRecord, VersionRecord, documents, load, meta, set_meta, sources};
 use crate::citation::Sealer;
 use crate::error::{Error, Result};
 use crate::keyword::{KeywordIndex, indexed_terms};
 use crate::rows::Rows;
 use crate::timestamp::Timestamp;
-use crate::vector::VectorStore;
+use crate::vector::{Shelf, VectorSnapshot, VectorStore};
 
-pub(super) const CATALOG: &str = "catalog.sqlite";
+pub(crate) const CATALOG: &str = "catalog.sqlite";
 const KEYWORD: &str = "keyword";
 const VECTORS: &str = "vectors";
 const LOCK: &str = "lock";
@@ -56,7 +58,8 @@ impl Engine {
         let lock = if write { Some(lock(dir)?) } else { None };
         let catalog = Catalog::open(&dir.join(CATALOG), write)?;
         let mut connection = catalog.connect()?;
-        let model = settle_model(&mut connection, options.model.clone(), write)?;
+        let sums = Sums::watch(&connection)?;
+        let model = settle_model(&mut connection, &sums, options.model.clone(), write)?;
         let (secret, name) = catalog.read(|db| {
             let secret: Vec<u8> = meta(db, "secret")?.ok_or_else(|| Error::corrupt("catalog", "it has no secret"))?;
             let secret = <[u8; 32]>::try_from(secret).map_err(|_| Error::corrupt("catalog", "its secret is not 32 bytes"))?;
@@ -69,20 +72,30 @@ impl Engine {
             model.as_ref().map(|model| VectorStore::open(&dir.join(VECTORS), &name, model.dimensions, seq, write)).transpose()?;
         let (access, mut view) = catalog.read(|db| {
             let access = load::access(db)?;
-            Ok((access, load_view(db, &keyword, vectors.as_ref())?))
+            Ok((access, load_view(db, &keyword)?))
         })?;
         if write {
             replay(&catalog, &view, &mut keyword, vectors.as_mut())?;
             view.keyword = keyword.snapshot()?;
-            view.vectors = vectors.as_ref().map(VectorStore::snapshot).unwrap_or_default();
         }
+        let mut shelf = None;
+        if let Some(vectors) = &vectors {
+            let (opened, segments) = Shelf::open(&dir.join(VECTORS), &name, vectors.dimensions(), seq, write)?;
+            view.vectors = VectorSnapshot::new(vectors, segments);
+            (0..view.end).for_each(|chunk| view.place(chunk));
+            shelf = Some(opened);
+        }
+        let state = Arc::new(RwLock::new(State { access, permits: PermitCache::default(), view: Arc::new(view) }));
+        let start = |shelf| Upkeep::start(state.clone(), shelf).map_err(Error::io(dir));
+        let upkeep = shelf.filter(|_| write).map(start).transpose()?;
         Ok(Engine {
             dir: dir.to_owned(),
             model,
             catalog,
             sealer: Sealer::new(&secret),
-            state: RwLock::new(State { access, permits: PermitCache::default(), view: Arc::new(view) }),
-            writer: write.then(|| Mutex::new(Writer { connection, keyword, vectors, unsynced: 0, poisoned: None })),
+            state,
+            upkeep,
+            writer: write.then(|| Mutex::new(Writer { connection, sums, keyword, vectors, unsynced: 0, poisoned: None })),
             waiting: super::group::Waiting::default(),
             _lock: lock,
         })
@@ -99,7 +112,7 @@ fn lock(dir: &Path) -> Result<File> {
     }
 }
 
-fn settle_model(connection: &mut Connection, offered: Option<Model>, write: bool) -> Result<Option<Model>> {
+fn settle_model(connection: &mut Connection, sums: &Sums, offered: Option<Model>, write: bool) -> Result<Option<Model>> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
     let stored: Option<String> = meta(&tx, "model")?;
     let stored: Option<Model> =
@@ -112,6 +125,7 @@ fn settle_model(connection: &mut Connection, offered: Option<Model>, write: bool
         (None, Some(offered)) if write => {
             let record = serde_json::to_string(&offered).map_err(|error| Error::corrupt("model record", error))?;
             set_meta(&tx, "model", &record)?;
+            sums.store(&tx)?;
             tx.commit()?;
             Ok(Some(offered))
         }
@@ -119,7 +133,7 @@ fn settle_model(connection: &mut Connection, offered: Option<Model>, write: bool
     }
 }
 
-fn load_view(db: &Connection, keyword: &KeywordIndex, vectors: Option<&VectorStore>) -> Result<View> {
+fn load_view(db: &Connection, keyword: &KeywordIndex) -> Result<View> {
     let mut view = View {
         epoch: meta::<i64>(db, "epoch")?.unwrap_or_default().cast_unsigned(),
         seq: meta::<i64>(db, "seq")?.unwrap_or_default().cast_unsigned(),
@@ -128,7 +142,7 @@ fn load_view(db: &Connection, keyword: &KeywordIndex, vectors: Option<&VectorSto
         counts: Rows::default(),
         end: 0,
         keyword: keyword.snapshot()?,
-        vectors: vectors.map(VectorStore::snapshot).unwrap_or_default(),
+        vectors: VectorSnapshot::default(),
     };
     let names: HashMap<u32, String> = sources::all(db)?.into_iter().map(|(number, source)| (number, source.id)).collect();
     load::chunks(db, |chunk, document| {

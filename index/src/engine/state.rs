@@ -80,6 +80,14 @@ impl View {
             }
         }
         self.end = self.end.max(chunk + 1);
+        self.place(chunk);
+    }
+
+    /// Lets the vectors know the class of a chunk.
+    pub(crate) fn place(&mut self, chunk: u32) {
+        if self.facts.get(chunk).vector {
+            self.vectors.place(chunk, self.classes.get(chunk));
+        }
     }
 }
 

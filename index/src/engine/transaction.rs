@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::input::{NewDocument, Write};
 use super::state::{Effect, Facts, NewRow};
 use crate::access::{AclState, Class, ClassNo, DEAD, Principal, Rule, RuleNo, SourceNo};
+use crate::catalog::sums::Sums;
 use crate::catalog::{self, ChunkRecord, DocumentRecord, SectionRecord, VersionRecord, directory, documents, intern, sources};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -51,6 +52,7 @@ pub(super) type ChunkTerms = (String, u32);
 /// A transaction under way.
 pub(super) struct Writing<'a> {
     pub(super) tx: Transaction<'a>,
+    pub(super) sums: &'a Sums,
     pub(super) seq: u64,
     pub(super) epoch: u64,
     pub(super) now: Timestamp,
@@ -469,6 +471,7 @@ impl Writing<'_> {
     pub(super) fn commit(self) -> Result<Vec<Effect>> {
         catalog::set_meta(&self.tx, "seq", &self.seq.cast_signed())?;
         catalog::set_meta(&self.tx, "epoch", &self.epoch.cast_signed())?;
+        self.sums.store(&self.tx)?;
         self.tx.commit()?;
         Ok(self.effects)
     }

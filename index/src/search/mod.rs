@@ -1,6 +1,7 @@
 //! Search: candidates from keywords and vectors over what the caller may read, fused, re-checked and cited.
 
 mod fuse;
+mod nearest;
 mod query;
 mod rank;
 mod run;

@@ -44,6 +44,8 @@ pub struct Query {
     pub min_epoch: Option<u64>,
     /// Whether to say why each hit is visible.
     pub why: bool,
+    /// Whether vectors are compared exactly, which costs more; else at least 98 of 100 results are those of an exact comparison.
+    pub exact: bool,
     /// How many chunks before and after a hit to return with it, within its section.
     pub neighbors: u32,
 }

@@ -84,13 +84,15 @@ pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, words: &[String
     let Some(vector) = query.vector.as_deref().filter(|_| mode != Mode::Keyword) else { return Ok(candidates) };
     let vector = crate::vector::normalized(vector, vector.len())?;
     let similarity = |chunk: u32| view.facts.get(chunk).vector.then(|| view.vectors.similarity(chunk, &vector)).flatten();
-    let mut by_meaning = Vec::new();
-    for chunk in (0..view.end).filter(|chunk| scope.readable(*chunk) && scope.wanted(*chunk)) {
-        if let Some(score) = similarity(chunk) {
-            by_meaning.push(Candidate { vector: Some(score), score, ..candidate(chunk) });
-        }
-    }
-    let by_meaning = fuse::best(by_meaning, depth);
+    let near = crate::vector::Scope {
+        permitted: scope.filter.as_ref().unwrap_or(scope.permit.bits()),
+        classes: &view.classes,
+        order: &|chunk| view.facts.get(chunk).order,
+        wanted: &|chunk| scope.wanted(chunk),
+    };
+    let by_meaning = view.vectors.search(&near, &vector, depth, query.exact).into_iter();
+    let by_meaning: Vec<_> =
+        by_meaning.map(|(chunk, score)| Candidate { vector: Some(score), score, ..candidate(chunk) }).collect();
     let Some(collected) = collected else { return Ok(by_meaning) };
     let known: HashSet<u32> = candidates.iter().map(|candidate| candidate.chunk).collect();
     for candidate in &mut candidates {

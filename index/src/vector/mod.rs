@@ -1,10 +1,31 @@
-//! Vector search: full-precision rows by chunk number in a memory-mapped file, scanned over what the caller may read.
+//! Vector search: codes of the rows that the caller may read are scanned, the best are compared in full precision.
+//!
+//! Rows and int8 codes are kept by chunk number ([`store`]), sign codes in sealed segments sorted by ACL class
+//! ([`segment`], [`shelf`]) and, until they are sealed, in the tail ([`tail`]). Large segments have a graph ([`graph`]), which
+//! is walked where that costs less than a scan ([`planner`]). [`snapshot`] is what one search reads.
 
+mod cut;
+mod exact;
+mod files;
+mod graph;
 mod kernel;
+mod kernels;
+mod planner;
+mod quantize;
+mod search;
+mod segment;
+mod shelf;
+mod snapshot;
 mod store;
+mod tail;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use kernel::dot;
-pub(crate) use store::{VectorSnapshot, VectorStore};
+pub(crate) use search::Scope;
+pub(crate) use shelf::{SEAL_ROWS, Shelf, graph_wanted, plan};
+pub(crate) use snapshot::VectorSnapshot;
+pub(crate) use store::VectorStore;
 
 use crate::error::{Error, Result};
 

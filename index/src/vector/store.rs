@@ -1,21 +1,19 @@
-//! Vectors on disk: row `n` of the file is the vector of chunk `n`, as little-endian f32.
+//! Vectors on disk: row `n` is the vector of chunk `n`, as little-endian f32, and beside it row `n` of its int8 code.
 //!
-//! The file is derived from the catalog and grows by whole segments of rows, so that a search maps what it reads and a
-//! writer never moves it. A marker file names the catalog and the sequence that the rows reflect; it is written after
-//! the rows are on disk, and whatever it does not cover is written again at open.
+//! Both are derived from the catalog. A marker file names the catalog and the sequence that the rows reflect; it is written
+//! after the rows are on disk, and whatever it does not cover is written again at open. Codes that are missing are made
+//! from the rows.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use memmap2::Mmap;
-
+use super::files::{FILE_ROWS, RowFiles, RowMap};
+use super::quantize;
 use crate::error::{Error, Result};
 
-/// Rows of one file.
-const SEGMENT_ROWS: u32 = 65_536;
+/// The format that the marker names; 1 had no codes.
+const FORMAT: u32 = 2;
 
 /// The rows of all chunks, open for writing.
 #[derive(Debug)]
@@ -23,21 +21,11 @@ pub(crate) struct VectorStore {
     dir: PathBuf,
     catalog: String,
     dimensions: usize,
-    segments: Vec<Segment>,
+    rows: RowFiles,
+    codes: RowFiles,
     applied: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Segment {
-    file: Arc<File>,
-    rows: Arc<Mmap>,
-}
-
-/// What a search reads. Rows of chunks that came later may appear in it; no permit of the search admits them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct VectorSnapshot {
-    dimensions: usize,
-    segments: Arc<[Arc<Mmap>]>,
+    /// Room for one row and one code.
+    room: (Vec<u8>, Vec<u8>),
 }
 
 impl VectorStore {
@@ -45,14 +33,20 @@ impl VectorStore {
     /// is set, and `applied()` is 0 then.
     pub(crate) fn open(dir: &Path, catalog: &str, dimensions: usize, seq: u64, write: bool) -> Result<VectorStore> {
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-        let mut store =
-            VectorStore { dir: dir.to_owned(), catalog: catalog.to_owned(), dimensions, segments: Vec::new(), applied: 0 };
+        let mut store = VectorStore {
+            dir: dir.to_owned(),
+            catalog: catalog.to_owned(),
+            dimensions,
+            rows: RowFiles::new(dir, ("rows", "f32"), dimensions * 4),
+            codes: RowFiles::new(dir, ("codes", "i8"), quantize::code_bytes(dimensions)),
+            applied: 0,
+            room: Default::default(),
+        };
         let marker = std::fs::read_to_string(store.marker()).unwrap_or_default();
         match read_marker(&marker, catalog, dimensions) {
-            Some(applied) if applied <= seq || !write => {
-                while store.path(store.segments.len()).exists() {
-                    store.grow()?;
-                }
+            Some((format, applied)) if applied <= seq || !write => {
+                store.rows.open_all()?;
+                store.open_codes(format == FORMAT, write)?;
                 store.applied = applied;
             }
             _ if !write => {}
@@ -69,27 +63,30 @@ impl VectorStore {
         self.applied
     }
 
+    /// The number of values in a vector.
+    pub(crate) fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
     /// Writes the vector of a chunk; a search that starts later reads it.
     pub(crate) fn put(&mut self, chunk: u32, vector: &[f32]) -> Result<()> {
         debug_assert_eq!(vector.len(), self.dimensions);
-        let at = (chunk / SEGMENT_ROWS) as usize;
-        while self.segments.len() <= at {
-            self.grow()?;
-        }
-        let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let offset = u64::from(chunk % SEGMENT_ROWS) * self.row_bytes();
-        let segment = self.segments.get(at).expect("INVARIANT: the segment was just made");
-        segment.file.write_all_at(&bytes, offset).map_err(Error::io(self.path(at)))
+        let (row, code) = &mut self.room;
+        row.clear();
+        row.extend(vector.iter().flat_map(|value| value.to_le_bytes()));
+        code.clear();
+        quantize::encode(vector, code);
+        self.rows.put(chunk, row)?;
+        self.codes.put(chunk, code)
     }
 
     /// Makes the rows durable and records that they reflect `seq`.
     pub(crate) fn checkpoint(&mut self, seq: u64) -> Result<()> {
-        for (at, segment) in self.segments.iter().enumerate() {
-            segment.file.sync_data().map_err(Error::io(self.path(at)))?;
-        }
+        self.rows.sync()?;
+        self.codes.sync()?;
         let (marker, fresh) = (self.marker(), self.dir.join("applied.new"));
         let mut file = File::create(&fresh).map_err(Error::io(&fresh))?;
-        file.write_all(format!("1 {} {} {seq}", self.catalog, self.dimensions).as_bytes()).map_err(Error::io(&fresh))?;
+        file.write_all(format!("{FORMAT} {} {} {seq}", self.catalog, self.dimensions).as_bytes()).map_err(Error::io(&fresh))?;
         file.sync_all().map_err(Error::io(&fresh))?;
         std::fs::rename(&fresh, &marker).map_err(Error::io(&marker))?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(Error::io(&self.dir))?;
@@ -97,30 +94,45 @@ impl VectorStore {
         Ok(())
     }
 
-    /// What a search reads.
-    pub(crate) fn snapshot(&self) -> VectorSnapshot {
-        VectorSnapshot { dimensions: self.dimensions, segments: self.segments.iter().map(|segment| segment.rows.clone()).collect() }
+    /// What a search reads: the rows and their codes.
+    pub(super) fn maps(&self) -> (RowMap, RowMap) {
+        (self.rows.map(), self.codes.map())
     }
 
-    /// Makes the next segment, or opens it when its file is there; a short file is filled with zeros.
-    fn grow(&mut self) -> Result<()> {
-        let path = self.path(self.segments.len());
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(Error::io(&path))?;
-        file.set_len(u64::from(SEGMENT_ROWS) * self.row_bytes()).map_err(Error::io(&path))?;
-        #[expect(unsafe_code, reason = "memory maps are unsafe to make; see SAFETY")]
-        // SAFETY: the file belongs to this process alone (the data directory is locked), is never shortened while it is
-        // mapped, and a row is written before any search may read it.
-        let rows = unsafe { Mmap::map(&file) }.map_err(Error::io(&path))?;
-        self.segments.push(Segment { file: Arc::new(file), rows: Arc::new(rows) });
+    /// Opens the codes of the rows; where they are missing a writer makes them, and a reader does without.
+    fn open_codes(&mut self, known: bool, write: bool) -> Result<()> {
+        while self.codes.len() < self.rows.len() {
+            if known && self.codes.next_is_whole() {
+                self.codes.grow()?;
+            } else if write {
+                self.encode_file()?;
+            } else {
+                break;
+            }
+        }
         Ok(())
     }
 
-    fn row_bytes(&self) -> u64 {
-        self.dimensions as u64 * 4
-    }
-
-    fn path(&self, segment: usize) -> PathBuf {
-        self.dir.join(format!("rows-{segment:05}.f32"))
+    /// Makes the next file of codes from the rows.
+    fn encode_file(&mut self) -> Result<()> {
+        let first = u32::try_from(self.codes.len()).unwrap_or(u32::MAX).saturating_mul(FILE_ROWS);
+        tracing::info!(first, "making the codes of vectors");
+        let rows = self.rows.map();
+        let (mut vector, mut code) = (Vec::new(), Vec::new());
+        for chunk in first..first.saturating_add(FILE_ROWS) {
+            let row = rows.get(chunk).unwrap_or_default();
+            vector.clear();
+            vector.extend(row.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)));
+            if vector.iter().any(|value| *value != 0.0) {
+                code.clear();
+                quantize::encode(&vector, &mut code);
+                self.codes.put(chunk, &code)?;
+            }
+        }
+        if self.codes.len() as u64 * u64::from(FILE_ROWS) <= u64::from(first) {
+            self.codes.grow()?;
+        }
+        Ok(())
     }
 
     fn marker(&self) -> PathBuf {
@@ -128,35 +140,21 @@ impl VectorStore {
     }
 }
 
-fn read_marker(marker: &str, catalog: &str, dimensions: usize) -> Option<u64> {
+/// The format and the sequence that a marker names.
+fn read_marker(marker: &str, catalog: &str, dimensions: usize) -> Option<(u32, u64)> {
     let words: Vec<&str> = marker.split(' ').collect();
     match words.as_slice() {
-        ["1", known, width, seq] if *known == catalog && *width == dimensions.to_string() => seq.parse().ok(),
+        [format @ ("1" | "2"), known, width, seq] if *known == catalog && *width == dimensions.to_string() => {
+            Some((format.parse().ok()?, seq.parse().ok()?))
+        }
         _ => None,
     }
 }
 
-impl VectorSnapshot {
-    /// The number of values in a vector; 0 without a model.
-    pub(crate) fn dimensions(&self) -> usize {
-        self.dimensions
-    }
-
-    /// The inner product of a chunk's vector with `query`; `None` when the chunk has no row.
-    #[inline]
-    pub(crate) fn similarity(&self, chunk: u32, query: &[f32]) -> Option<f32> {
-        let rows = self.segments.get((chunk / SEGMENT_ROWS) as usize)?;
-        let width = self.dimensions * 4;
-        let start = (chunk % SEGMENT_ROWS) as usize * width;
-        let row = rows.get(start..start + width)?;
-        let (row, _) = row.as_chunks::<4>();
-        Some(dot_le(row, query))
-    }
-}
-
-/// The inner product with a row of little-endian bytes; on little-endian machines a plain load.
+/// The inner product of a row of little-endian bytes with `query`; on little-endian machines a plain load.
 #[inline]
-fn dot_le(row: &[[u8; 4]], query: &[f32]) -> f32 {
+pub(super) fn dot_le(row: &[u8], query: &[f32]) -> f32 {
+    let (row, _) = row.as_chunks::<4>();
     let mut values = [0f32; 64];
     let mut sum = 0f32;
     for (row, query) in row.chunks(64).zip(query.chunks(64)) {

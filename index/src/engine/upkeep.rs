@@ -1,0 +1,164 @@
+//! The background work of an engine: one thread seals and merges segments of vectors, and builds their graphs.
+//!
+//! Nothing depends on it but speed: rows that are not sealed are scanned in the tail. It holds no lock while it works, and
+//! the lock of the state for as long as it takes to swap the result in.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use super::state::{State, View};
+use crate::error::Result;
+use crate::vector::{SEAL_ROWS, Shelf, graph_wanted, plan};
+
+/// How often a swap is prepared beside the lock before it is prepared under it.
+const SWAPS_BESIDE_LOCK: usize = 3;
+
+/// The thread, and how to reach it.
+pub(super) struct Upkeep {
+    signal: Arc<Signal>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Signal {
+    state: Mutex<Wanted>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Wanted {
+    stop: bool,
+    look: bool,
+    busy: bool,
+}
+
+impl Upkeep {
+    /// Starts the thread.
+    pub(super) fn start(state: Arc<RwLock<State>>, shelf: Shelf) -> std::io::Result<Upkeep> {
+        let signal = Arc::new(Signal::default());
+        signal.state.lock().look = true;
+        let known = signal.clone();
+        let thread = std::thread::Builder::new().name("upkeep".to_owned()).spawn(move || run(&known, &state, shelf))?;
+        Ok(Upkeep { signal, thread: Some(thread) })
+    }
+
+    /// Looks for work after a write, when there can be any.
+    pub(super) fn notice(&self, view: &View) {
+        if view.vectors.waiting_rows() > SEAL_ROWS || view.vectors.moved() > 0 {
+            self.signal.state.lock().look = true;
+            self.signal.changed.notify_all();
+        }
+    }
+
+    /// Waits until there is nothing to do.
+    pub(super) fn settle(&self) {
+        let mut wanted = self.signal.state.lock();
+        wanted.look = true;
+        self.signal.changed.notify_all();
+        while (wanted.look || wanted.busy) && !wanted.stop {
+            self.signal.changed.wait(&mut wanted);
+        }
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.signal.state.lock().stop = true;
+        self.signal.changed.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the upkeep thread ended in a panic");
+        }
+    }
+}
+
+/// The thread: works until there is nothing to do, then waits.
+fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
+    let mut looked_at = None;
+    loop {
+        {
+            let mut wanted = signal.state.lock();
+            wanted.busy = false;
+            signal.changed.notify_all();
+            while !wanted.look && !wanted.stop {
+                signal.changed.wait(&mut wanted);
+            }
+            if wanted.stop {
+                return;
+            }
+            wanted.look = false;
+            wanted.busy = true;
+        }
+        loop {
+            let stopped = || signal.state.lock().stop;
+            match step(state, &mut shelf, &mut looked_at)
+                .and_then(|worked| if worked { Ok(true) } else { connect(state, &mut shelf, &mut looked_at, stopped) })
+            {
+                Ok(false) => break,
+                Ok(true) if stopped() => return,
+                Ok(true) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "vectors could not be sealed; they stay in the tail until the next write");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Builds one graph; false when none is wanted. Segments are sealed and merged in between, since building takes long.
+fn connect(state: &RwLock<State>, shelf: &mut Shelf, looked_at: &mut Option<u64>, stopped: impl Fn() -> bool) -> Result<bool> {
+    let vectors = state.read().view.vectors.clone();
+    let Some(wanted) = graph_wanted(&vectors) else { return Ok(false) };
+    let mut failed = None;
+    let built = wanted.build(&vectors, || {
+        if let Err(error) = step(state, shelf, looked_at) {
+            failed = Some(error);
+        }
+        failed.is_none() && !stopped() && wanted.is_in(&state.read().view.vectors)
+    })?;
+    match failed {
+        Some(error) => Err(error),
+        // Left undone because the segment is gone: there may be another. Because of a stop: the caller sees to it.
+        None => Ok(built || stopped() || !wanted.is_in(&state.read().view.vectors)),
+    }
+}
+
+/// Does one piece of work; false when there is none. `looked_at` is how many rows had moved when segments were last looked
+/// through.
+fn step(state: &RwLock<State>, shelf: &mut Shelf, looked_at: &mut Option<u64>) -> Result<bool> {
+    let view = state.read().view.clone();
+    let moved = view.vectors.moved();
+    let stale = looked_at.is_none_or(|before| moved.abs_diff(before) > u64::from(SEAL_ROWS));
+    let Some(sealing) = plan(&view.vectors, &view.classes, stale) else {
+        if stale {
+            *looked_at = Some(moved);
+        }
+        return Ok(false);
+    };
+    let made = shelf.seal(&view.vectors, &sealing, view.seq)?;
+    for _ in 0..SWAPS_BESIDE_LOCK {
+        let before = state.read().view.clone();
+        let mut next = View::clone(&before);
+        next.vectors.adopt(&before.classes, &sealing, made.clone());
+        let mut state = state.write();
+        if Arc::ptr_eq(&state.view, &before) {
+            state.view = Arc::new(next);
+            drop(state);
+            shelf.delete(&sealing);
+            return Ok(true);
+        }
+    }
+    {
+        let mut state = state.write();
+        let mut next = View::clone(&state.view);
+        let View { vectors, classes, .. } = &mut next;
+        vectors.adopt(classes, &sealing, made);
+        state.view = Arc::new(next);
+    }
+    shelf.delete(&sealing);
+    Ok(true)
+}

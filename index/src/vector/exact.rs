@@ -1,0 +1,71 @@
+//! The exact answer without reading every vector.
+//!
+//! Each row's int8 code gives an interval that its score is in. A row whose interval ends below the `limit`-th highest
+//! beginning of an interval cannot be among the best; all others are scored by their full vectors.
+
+use super::kernels::prefetch;
+use super::quantize::QueryCode;
+use super::search::AHEAD_ROWS;
+use super::snapshot::VectorSnapshot;
+
+/// Rows that are kept before those that cannot win any more are dropped.
+const ROOM: usize = 4_096;
+
+/// An exact search under way.
+pub(super) struct Exact<'a> {
+    vectors: &'a VectorSnapshot,
+    query: &'a [f32],
+    code: &'a QueryCode,
+    limit: usize,
+    kept: Vec<Interval>,
+    /// The `limit`-th highest lower end among the rows seen when it was last computed.
+    floor: f64,
+    room: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Interval {
+    low: f64,
+    high: f64,
+    chunk: u32,
+}
+
+impl<'a> Exact<'a> {
+    /// Looks for the best `limit` rows.
+    pub(super) fn new(vectors: &'a VectorSnapshot, query: &'a [f32], code: &'a QueryCode, limit: usize) -> Exact<'a> {
+        let room = ROOM.max(4 * limit);
+        Exact { vectors, query, code, limit, kept: Vec::new(), floor: f64::NEG_INFINITY, room }
+    }
+
+    /// Considers rows; `admits` is asked only of those that can win.
+    pub(super) fn offer(&mut self, chunks: &[u32], admits: impl Fn(u32) -> bool) {
+        let mut ahead = chunks.iter().skip(AHEAD_ROWS);
+        for chunk in chunks {
+            prefetch(ahead.next().and_then(|chunk| self.vectors.code(*chunk)).unwrap_or_default());
+            let (estimate, error) = self.vectors.code(*chunk).map_or((0.0, f64::INFINITY), |row| self.code.estimate(row));
+            if estimate + error >= self.floor && admits(*chunk) {
+                self.kept.push(Interval { low: estimate - error, high: estimate + error, chunk: *chunk });
+                if self.kept.len() >= self.room {
+                    self.drop_losers();
+                    // Where many rows are alike few can be dropped; the work stays proportional to the rows.
+                    self.room = self.room.max(2 * self.kept.len());
+                }
+            }
+        }
+    }
+
+    /// The best rows with their scores, best first; equal scores by `order`.
+    pub(super) fn finish(mut self, order: impl Fn(u32) -> u64) -> Vec<(u32, f32)> {
+        self.drop_losers();
+        self.vectors.scored(self.kept.iter().map(|kept| kept.chunk), self.query, self.limit, order)
+    }
+
+    fn drop_losers(&mut self) {
+        if let Some(at) = self.limit.checked_sub(1).filter(|at| *at < self.kept.len()) {
+            let (_, last, _) = self.kept.select_nth_unstable_by(at, |a, b| b.low.total_cmp(&a.low));
+            self.floor = self.floor.max(last.low);
+            let floor = self.floor;
+            self.kept.retain(|kept| kept.high >= floor);
+        }
+    }
+}

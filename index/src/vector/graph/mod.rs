@@ -1,0 +1,20 @@
+//! A graph beside a large segment: for each row its nearest rows, so that a search steps towards the query.
+//!
+//! It is an HNSW graph (Malkov & Yashunin, 2018). The `hnsw_rs` crate builds it ([`build`]); what is kept is a flat file of
+//! neighbour lists ([`file`]) with a search of our own ([`walk`]). It is derived from the segment and belongs to it alone:
+//! without it the segment is scanned.
+
+mod build;
+mod file;
+mod walk;
+
+pub(super) use build::build;
+pub(super) use file::{Graph, path};
+pub(super) use walk::{Walk, walk};
+
+/// Segments with fewer rows have no graph: a scan is as fast.
+pub(super) const MIN_GRAPH_ROWS: u32 = 131_072;
+/// Neighbours of a row on the upper levels; twice as many on the lowest.
+const LINKS: usize = 16;
+/// Candidates that are considered as neighbours of a row.
+const BUILD_CANDIDATES: usize = 150;

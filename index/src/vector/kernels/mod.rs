@@ -1,0 +1,144 @@
+//! The inner loops of a scan over codes, chosen once by what the processor can do.
+//!
+//! All of them compute with integers, so every one of them gives the bits that [`scalar`] gives. The only `unsafe` code is
+//! the call into a function that was compiled for more than the baseline, after the processor was asked.
+
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use std::sync::OnceLock;
+
+/// Rows that one block of sign codes holds.
+pub(super) const BLOCK_ROWS: usize = 8;
+/// Dimensions that one word of a sign code holds; the bytes of an int8 code are padded to as many.
+pub(super) const WORD_DIMENSIONS: usize = 64;
+
+/// The bits of a quantized query for one word: bit `i` of `planes[j]` is bit `j` of the level of dimension `i`.
+pub(super) type Planes = [u64; 4];
+
+/// A row that a scan found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Its place among the rows that were scanned.
+    pub(super) at: u32,
+    /// How far its signs are from the query: lower is closer.
+    pub(super) distance: u32,
+}
+
+/// Appends the rows of `blocks` whose distance is at most `limit`, in order.
+///
+/// A block holds [`BLOCK_ROWS`] rows, word by word: the first words of all rows, then their second words, and so on, each
+/// little-endian. There are as many words as `planes`. The distance of a row is `sum_j 2^j * popcount(row ^ plane_j)`.
+type Scan = fn(planes: &[Planes], blocks: &[u8], limit: u32, found: &mut Vec<Found>);
+
+/// The inner product of a row of bytes, each a value plus 128, with a query: `sum (row[i] - 128) * query[i]`. Both are as
+/// long, a multiple of [`WORD_DIMENSIONS`]; `sum` is the sum of the query's values.
+type Dot = fn(row: &[u8], query: &[i8], sum: i32) -> i32;
+
+/// The inner product of two rows of bytes, each a value plus 128: `sum (a[i] - 128) * (b[i] - 128)`.
+type Pair = fn(a: &[u8], b: &[u8]) -> i32;
+
+/// The loops of this processor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kernels {
+    /// Scans sign codes.
+    pub(super) scan: Scan,
+    /// Multiplies an int8 code.
+    pub(super) dot: Dot,
+    /// Multiplies two int8 codes.
+    pub(super) pair: Pair,
+    /// What they are called in the log.
+    pub(super) name: &'static str,
+}
+
+/// The fastest loops that this processor has.
+pub(super) fn kernels() -> &'static Kernels {
+    static CHOSEN: OnceLock<Kernels> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        let kernels = available().into_iter().next_back().unwrap_or(scalar::KERNELS);
+        tracing::debug!(kernels = kernels.name, "vectors are compared");
+        kernels
+    })
+}
+
+/// Every set of loops that this processor can run, the slowest first.
+fn available() -> Vec<Kernels> {
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
+    let mut sets = vec![scalar::KERNELS];
+    #[cfg(target_arch = "x86_64")]
+    sets.extend(x86::available());
+    sets
+}
+
+/// Asks for the bytes of a row before they are needed.
+#[inline]
+pub(super) fn prefetch(row: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        #[expect(unsafe_code, reason = "the intrinsic takes a pointer")]
+        // SAFETY: a prefetch reads nothing, whatever the pointer; SSE is part of the x86-64 baseline.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_scan_equals_the_scalar_one(
+            words in 1usize..9, blocks in 0usize..20, share in 0u32..100,
+            seed in any::<u64>(),
+        ) {
+            let mut state = seed | 1;
+            let mut next = || { state ^= state << 13; state ^= state >> 7; state ^= state << 17; state };
+            let planes: Vec<Planes> = (0..words).map(|_| [next(), next(), next(), next()]).collect();
+            let bytes: Vec<u8> = (0..words * blocks * BLOCK_ROWS).flat_map(|_| next().to_le_bytes()).collect();
+            let limit = words as u32 * 64 * 15 * share / 100;
+            let mut expected = Vec::new();
+            (scalar::KERNELS.scan)(&planes, &bytes, limit, &mut expected);
+            for kernels in available() {
+                let mut found = Vec::new();
+                (kernels.scan)(&planes, &bytes, limit, &mut found);
+                prop_assert_eq!(&found, &expected, "{}", kernels.name);
+            }
+        }
+
+        #[test]
+        fn every_product_equals_the_scalar_one(values in prop::collection::vec(any::<(u8, i8)>(), 1..1_100)) {
+            let width = values.len().next_multiple_of(WORD_DIMENSIONS);
+            let mut row: Vec<u8> = values.iter().map(|pair| pair.0).collect();
+            let mut query: Vec<i8> = values.iter().map(|pair| pair.1).collect();
+            row.resize(width, 128);
+            query.resize(width, 0);
+            let sum = query.iter().map(|value| i32::from(*value)).sum();
+            let expected: i32 = row.iter().zip(&query).map(|(row, query)| (i32::from(*row) - 128) * i32::from(*query)).sum();
+            for kernels in available() {
+                prop_assert_eq!((kernels.dot)(&row, &query, sum), expected, "{}", kernels.name);
+                let other: Vec<u8> = query.iter().map(|value| (i32::from(*value) + 128) as u8).collect();
+                prop_assert_eq!((kernels.pair)(&row, &other), expected, "{}", kernels.name);
+                prop_assert_eq!((kernels.pair)(&other, &row), expected, "{}", kernels.name);
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_values_do_not_saturate() {
+        for kernels in available() {
+            for (row, value) in [(255u8, 127i8), (255, -128), (0, 127), (0, -128)] {
+                let (row, query) = (vec![row; 4096], vec![value; 4096]);
+                let expected = (i32::from(row[0]) - 128) * i32::from(value) * 4096;
+                assert_eq!((kernels.dot)(&row, &query, i32::from(value) * 4096), expected, "{}", kernels.name);
+            }
+        }
+    }
+}

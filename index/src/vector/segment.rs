@@ -1,0 +1,241 @@
+//! A sealed segment: the sign codes of many rows, sorted by ACL class, in one file that never changes.
+//!
+//! Rows of one class stand together (a run), so a search reads those of the classes it may read and no others. A row knows
+//! the class that it had when the segment was sealed; whoever searches asks for the class that it has now. The file is
+//! derived: a damaged or foreign one is deleted, and its rows wait in the tail until they are sealed again.
+//!
+//! Layout, little-endian: a head of 128 bytes (magic, format, dimensions, rows, runs, sequence, catalog, BLAKE3 of the body,
+//! BLAKE3 of the head before it), then by run its class, by run its first row with one more entry for the end, by row its
+//! chunk, zeros up to a multiple of 64, and the sign codes in blocks as `kernels` wants them.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use memmap2::Mmap;
+
+use super::files::map;
+use super::graph::Graph;
+use super::kernels::BLOCK_ROWS;
+use super::quantize;
+use crate::access::{Bits, ClassNo};
+use crate::error::{Error, Result};
+
+const MAGIC: &[u8; 8] = b"SLSIGNS\n";
+const FORMAT: u32 = 1;
+const HEAD_BYTES: usize = 128;
+const HASHED_HEAD_BYTES: usize = 96;
+
+/// What a segment belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The name of the catalog: 16 characters.
+    pub(super) catalog: String,
+    /// The number of values in a vector.
+    pub(super) dimensions: usize,
+    /// The sequence of the catalog when the segment was sealed.
+    pub(super) seq: u64,
+}
+
+/// A sealed segment, open for searching.
+#[derive(Debug)]
+pub(super) struct Segment {
+    id: u64,
+    path: PathBuf,
+    bytes: Mmap,
+    rows: u32,
+    runs: usize,
+    /// Comes when it has been built.
+    graph: OnceLock<Graph>,
+}
+
+impl Segment {
+    /// Writes the segment of these rows and opens it. `signs` appends the sign code of a chunk.
+    pub(super) fn write(
+        dir: &Path,
+        id: u64,
+        origin: &Origin,
+        mut rows: Vec<(ClassNo, u32)>,
+        mut signs: impl FnMut(u32, &mut Vec<u64>) -> Result<()>,
+    ) -> Result<Segment> {
+        rows.sort_unstable();
+        let words = quantize::words(origin.dimensions);
+        let mut starts = Vec::new();
+        for (at, (class, _)) in (0u32..).zip(&rows) {
+            if starts.last().is_none_or(|(last, _)| last != class) {
+                starts.push((*class, at));
+            }
+        }
+        let count = u32::try_from(rows.len()).expect("INVARIANT: a segment holds fewer than 2^32 rows");
+        let mut body: Vec<u8> = starts.iter().flat_map(|(class, _)| class.to_le_bytes()).collect();
+        body.extend(starts.iter().map(|(_, start)| start).chain([&count]).flat_map(|start| start.to_le_bytes()));
+        body.extend(rows.iter().flat_map(|(_, chunk)| chunk.to_le_bytes()));
+        body.resize(body.len().next_multiple_of(64), 0);
+        let mut code = Vec::new();
+        for block in rows.chunks(BLOCK_ROWS) {
+            code.clear();
+            for (_, chunk) in block {
+                signs(*chunk, &mut code)?;
+            }
+            code.resize(BLOCK_ROWS * words, 0);
+            body.extend((0..words).flat_map(|word| code.iter().skip(word).step_by(words).flat_map(|word| word.to_le_bytes())));
+        }
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        head.extend(MAGIC);
+        for number in [FORMAT, origin.dimensions as u32, count, starts.len() as u32] {
+            head.extend(number.to_le_bytes());
+        }
+        head.extend(origin.seq.to_le_bytes());
+        head.extend(origin.catalog.as_bytes());
+        head.resize(HASHED_HEAD_BYTES - 32, 0);
+        head.extend(blake3::hash(&body).as_bytes());
+        head.extend(blake3::hash(&head).as_bytes());
+        let (path, fresh) = (path(dir, id), dir.join("signs.new"));
+        let mut file = File::create(&fresh).map_err(Error::io(&fresh))?;
+        file.write_all(&head).and_then(|()| file.write_all(&body)).and_then(|()| file.sync_all()).map_err(Error::io(&fresh))?;
+        std::fs::rename(&fresh, &path).map_err(Error::io(&path))?;
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io(dir))?;
+        Segment::open(dir, id, origin)
+    }
+
+    /// Opens a segment of this catalog and dimension that is not ahead of the sequence; its head and length are checked.
+    pub(super) fn open(dir: &Path, id: u64, origin: &Origin) -> Result<Segment> {
+        let path = path(dir, id);
+        let file = File::open(&path).map_err(Error::io(&path))?;
+        let bytes = map(&file, &path)?;
+        let wrong = |what: &str| Error::corrupt(path.display().to_string(), what);
+        let head = bytes.get(..HEAD_BYTES).ok_or_else(|| wrong("it is too short"))?;
+        let (hashed, rest) = head.split_at(HASHED_HEAD_BYTES);
+        if *rest != *blake3::hash(hashed).as_bytes() {
+            return Err(wrong("its head is damaged"));
+        }
+        let number = |at: usize| head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
+        let seq = head.get(24..32).and_then(|bytes| bytes.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes);
+        let known = head.starts_with(MAGIC) && number(8) == FORMAT;
+        if !known || number(12) as usize != origin.dimensions || head.get(32..48) != Some(origin.catalog.as_bytes()) {
+            return Err(wrong("it belongs to another catalog, model or release"));
+        }
+        if seq > origin.seq {
+            return Err(wrong("it is ahead of the catalog"));
+        }
+        let words = quantize::words(origin.dimensions);
+        let segment =
+            Segment { id, rows: number(16), runs: number(20) as usize, bytes, path: path.clone(), graph: OnceLock::new() };
+        let whole = segment.blocks_at() + (segment.rows as usize).div_ceil(BLOCK_ROWS) * BLOCK_ROWS * words * 8;
+        if segment.bytes.len() != whole {
+            return Err(wrong("its length is not what its head says"));
+        }
+        Ok(segment)
+    }
+
+    /// Checks every byte.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where the body is not what was written.
+    pub(super) fn verify(&self) -> Result<()> {
+        let body = self.bytes.get(HEAD_BYTES..).unwrap_or_default();
+        if self.hash() == blake3::hash(body).as_bytes() {
+            return self.graph().map_or(Ok(()), Graph::verify);
+        }
+        Err(Error::corrupt(self.path.display().to_string(), "its body is damaged; delete it while nothing is running"))
+    }
+
+    /// Its number, which is never used again.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The folder that it is kept in.
+    pub(super) fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// The BLAKE3 hash of its body.
+    pub(super) fn hash(&self) -> &[u8] {
+        self.bytes.get(HASHED_HEAD_BYTES - 32..HASHED_HEAD_BYTES).unwrap_or_default()
+    }
+
+    /// Its graph, when it has one.
+    pub(super) fn graph(&self) -> Option<&Graph> {
+        self.graph.get()
+    }
+
+    /// Gives it its graph.
+    pub(super) fn set_graph(&self, graph: Graph) {
+        // Only the upkeep thread builds graphs, and only where there is none.
+        let _ = self.graph.set(graph);
+    }
+
+    /// How many rows it holds.
+    pub(super) fn len(&self) -> u32 {
+        self.rows
+    }
+
+    /// The chunk of each row.
+    #[inline]
+    pub(super) fn chunks(&self) -> &[[u8; 4]] {
+        self.numbers(2 * self.runs + 1, self.rows as usize)
+    }
+
+    /// The sign codes, in blocks.
+    #[inline]
+    pub(super) fn blocks(&self) -> &[u8] {
+        self.bytes.get(self.blocks_at()..).unwrap_or_default()
+    }
+
+    /// The runs, by class: the class and its rows.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (ClassNo, Range<u32>)> + '_ {
+        self.classes().iter().zip(self.starts().windows(2)).map(|(class, bounds)| {
+            let bound = |at: usize| bounds.get(at).map_or(0, |bound| u32::from_le_bytes(*bound));
+            (u32::from_le_bytes(*class), bound(0)..bound(1))
+        })
+    }
+
+    /// The rows whose class is in `permitted`, which holds `count` classes; runs that touch are one range. Costs the smaller
+    /// of the two numbers of classes.
+    pub(super) fn permitted(&self, permitted: &Bits, count: usize) -> Vec<Range<u32>> {
+        let mut ranges: Vec<Range<u32>> = Vec::new();
+        let mut add = |rows: Range<u32>| match ranges.last_mut() {
+            Some(last) if last.end == rows.start => last.end = rows.end,
+            _ => ranges.push(rows),
+        };
+        if count.saturating_mul(8) >= self.runs {
+            self.runs().filter(|(class, _)| permitted.contains(*class)).for_each(|(_, rows)| add(rows));
+            return ranges;
+        }
+        let (classes, starts) = (self.classes(), self.starts());
+        let start = |at: usize| starts.get(at).map_or(0, |start| u32::from_le_bytes(*start));
+        for class in permitted.iter() {
+            if let Ok(at) = classes.binary_search_by_key(&class, |class| u32::from_le_bytes(*class)) {
+                add(start(at)..start(at + 1));
+            }
+        }
+        ranges
+    }
+
+    fn classes(&self) -> &[[u8; 4]] {
+        self.numbers(0, self.runs)
+    }
+
+    fn starts(&self) -> &[[u8; 4]] {
+        self.numbers(self.runs, self.runs + 1)
+    }
+
+    /// `count` numbers of the body, from the one at `first`.
+    #[inline]
+    fn numbers(&self, first: usize, count: usize) -> &[[u8; 4]] {
+        let bytes = self.bytes.get(HEAD_BYTES + first * 4..HEAD_BYTES + (first + count) * 4);
+        bytes.unwrap_or_default().as_chunks().0
+    }
+
+    fn blocks_at(&self) -> usize {
+        HEAD_BYTES + ((2 * self.runs + 1 + self.rows as usize) * 4).next_multiple_of(64)
+    }
+}
+
+/// Where a segment is kept.
+pub(super) fn path(dir: &Path, id: u64) -> PathBuf {
+    dir.join(format!("signs-{id:08}.seg"))
+}

@@ -1,0 +1,238 @@
+//! The shelf of sealed segments: which files belong to the index, and the rules by which they are made, merged and dropped.
+//!
+//! A list names the segments; it is replaced as a whole after the files that it names are durable, and files that it does
+//! not name are deleted. So whatever happens in between, the segments of one list are there, or are known to be damaged.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::graph::{self, MIN_GRAPH_ROWS};
+use super::segment::{Origin, Segment, path};
+use super::snapshot::VectorSnapshot;
+use crate::access::{ClassNo, DEAD};
+use crate::error::{Error, Result};
+use crate::rows::Rows;
+
+/// The tail is sealed when it holds more rows than this.
+pub(crate) const SEAL_ROWS: u32 = 16_384;
+/// A segment holds at most so many rows.
+const MAX_SEGMENT_ROWS: u32 = 262_144;
+/// Half of that: what the merges before the last one make.
+const HALF_SEGMENT_ROWS: u32 = MAX_SEGMENT_ROWS / 2;
+/// Segments with fewer rows are merged when there are [`MERGE_SEGMENTS`] of them.
+const SMALL_SEGMENT_ROWS: u32 = 65_536;
+const MERGE_SEGMENTS: usize = 8;
+/// A segment is written anew when more than this share of its rows, in percent, is dead or has moved.
+const MAX_STALE_PERCENT: u32 = 20;
+
+/// The folder of segments, open for writing.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    dir: PathBuf,
+    origin: Origin,
+    next: u64,
+}
+
+/// Segments to be replaced by a new one of these rows.
+#[derive(Debug, Default)]
+pub(crate) struct Sealing {
+    pub(super) rows: Vec<(ClassNo, u32)>,
+    pub(super) replaced: Vec<u64>,
+}
+
+impl Shelf {
+    /// Opens the segments in `dir` that belong to this catalog and are not ahead of `seq`. With `write`, all others and
+    /// what a crash left are deleted.
+    pub(crate) fn open(dir: &Path, catalog: &str, dimensions: usize, seq: u64, write: bool) -> Result<(Shelf, Segments)> {
+        let origin = Origin { catalog: catalog.to_owned(), dimensions, seq };
+        let mut shelf = Shelf { dir: dir.to_owned(), origin, next: 1 };
+        let mut segments = Vec::new();
+        for id in read_list(&std::fs::read_to_string(shelf.list()).unwrap_or_default()).unwrap_or_default() {
+            match Segment::open(dir, id, &shelf.origin) {
+                Ok(segment) => {
+                    open_graph(&segment, write);
+                    segments.push(Arc::new(segment));
+                }
+                Err(error) => tracing::warn!(%error, "a segment of vectors cannot be used; it is made anew"),
+            }
+        }
+        if write {
+            let known: HashSet<u64> = segments.iter().map(|segment| segment.id()).collect();
+            for file in std::fs::read_dir(dir).map_err(Error::io(dir))?.filter_map(|file| Some(file.ok()?.path())) {
+                let Some(name) = file.file_name().and_then(|name| name.to_str()) else { continue };
+                let Some(number) = name.strip_prefix("signs-").or(name.strip_prefix("graph-")) else { continue };
+                let id = number.split('.').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+                shelf.next = shelf.next.max(id + 1);
+                if !known.contains(&id) || name.ends_with(".new") {
+                    std::fs::remove_file(&file).map_err(Error::io(&file))?;
+                }
+            }
+        }
+        Ok((shelf, Segments(segments)))
+    }
+
+    /// Writes the segment of a sealing and the list that names it; nothing to write gives none. `seq` is that of the view
+    /// that the rows were taken from.
+    pub(crate) fn seal(&mut self, from: &VectorSnapshot, sealing: &Sealing, seq: u64) -> Result<Option<NewSegment>> {
+        self.origin.seq = seq;
+        let mut made = None;
+        if !sealing.rows.is_empty() {
+            let id = self.next;
+            self.next += 1;
+            let segment = Segment::write(&self.dir, id, &self.origin, sealing.rows.clone(), |chunk, code| from.signs(chunk, code));
+            made = Some(Arc::new(segment?));
+        }
+        let kept = from.segments().iter().map(|segment| segment.id()).filter(|id| !sealing.replaced.contains(id));
+        let ids: Vec<u64> = kept.chain(made.iter().map(|segment| segment.id())).collect();
+        let (list, fresh) = (self.list(), self.dir.join("segments.new"));
+        let mut file = File::create(&fresh).map_err(Error::io(&fresh))?;
+        file.write_all(list_of(&ids).as_bytes()).and_then(|()| file.sync_all()).map_err(Error::io(&fresh))?;
+        std::fs::rename(&fresh, &list).map_err(Error::io(&list))?;
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(Error::io(&self.dir))?;
+        Ok(made.map(NewSegment))
+    }
+
+    /// Deletes the files of segments that the list no longer names; searches that still read them keep them open.
+    pub(crate) fn delete(&self, sealing: &Sealing) {
+        for id in &sealing.replaced {
+            let path = path(&self.dir, *id);
+            // Most segments have no graph.
+            let _ = std::fs::remove_file(graph::path(&self.dir, *id));
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "a segment that was replaced is left; the next open deletes it");
+            }
+        }
+    }
+
+    fn list(&self) -> PathBuf {
+        self.dir.join("segments")
+    }
+}
+
+/// Segments as they were opened.
+#[derive(Debug, Default)]
+pub(crate) struct Segments(pub(super) Vec<Arc<Segment>>);
+
+/// A segment that was just written.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSegment(pub(super) Arc<Segment>);
+
+/// What is to be done next, when anything is. With `stale`, segments are also looked through for dead and moved rows.
+pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, stale: bool) -> Option<Sealing> {
+    if vectors.tail().len() > SEAL_ROWS {
+        let rows = vectors.tail().chunks().filter_map(|chunk| Some((vectors.waiting(chunk, classes)?, chunk)));
+        // Sizes that add up to a full segment when they are merged.
+        let sizes = [MAX_SEGMENT_ROWS, HALF_SEGMENT_ROWS];
+        let size = sizes.into_iter().find(|size| vectors.tail().len() >= *size).unwrap_or(SEAL_ROWS);
+        return Some(Sealing { rows: rows.take(size as usize).collect(), replaced: Vec::new() });
+    }
+    let mut small: Vec<&Segment> =
+        vectors.segments().iter().map(Arc::as_ref).filter(|segment| segment.len() < SMALL_SEGMENT_ROWS).collect();
+    if small.len() >= MERGE_SEGMENTS {
+        small.sort_by_key(|segment| segment.len());
+        let mut sum = 0;
+        let fitting = small.into_iter().take_while(|segment| {
+            sum += segment.len();
+            sum <= MAX_SEGMENT_ROWS
+        });
+        return Some(rewriting(&fitting.collect::<Vec<_>>(), classes));
+    }
+    let half = |segment: &&Segment| (SMALL_SEGMENT_ROWS..=HALF_SEGMENT_ROWS).contains(&segment.len());
+    let halves: Vec<&Segment> = vectors.segments().iter().map(Arc::as_ref).filter(half).take(2).collect();
+    if halves.len() == 2 {
+        return Some(rewriting(&halves, classes));
+    }
+    let mut segments = vectors.segments().iter().filter(|_| stale);
+    segments.find_map(|segment| {
+        let sealing = rewriting(&[segment], classes);
+        let kept = u64::try_from(sealing.rows.len()).unwrap_or(u64::MAX);
+        (kept * 100 < u64::from(segment.len()) * u64::from(100 - MAX_STALE_PERCENT)).then_some(sealing)
+    })
+}
+
+/// A segment that should have a graph.
+#[derive(Clone, Debug)]
+pub(crate) struct GraphWanted(Arc<Segment>);
+
+/// The largest segment that should have a graph and has none.
+pub(crate) fn graph_wanted(vectors: &VectorSnapshot) -> Option<GraphWanted> {
+    let bare = vectors.segments().iter().filter(|segment| segment.len() >= MIN_GRAPH_ROWS && segment.graph().is_none());
+    bare.max_by_key(|segment| segment.len()).cloned().map(GraphWanted)
+}
+
+impl GraphWanted {
+    /// Builds the graph; searches use it from then on. False when `go_on` said no.
+    pub(crate) fn build(&self, vectors: &VectorSnapshot, go_on: impl FnMut() -> bool) -> Result<bool> {
+        let built = graph::build(&self.0, vectors, go_on)?;
+        let done = built.is_some();
+        built.into_iter().for_each(|graph| self.0.set_graph(graph));
+        Ok(done)
+    }
+
+    /// True while the segment is one of a snapshot's.
+    pub(crate) fn is_in(&self, vectors: &VectorSnapshot) -> bool {
+        vectors.segments().iter().any(|segment| segment.id() == self.0.id())
+    }
+}
+
+/// Opens the graph of a segment, when it is there; a damaged one is deleted with `write`.
+fn open_graph(segment: &Segment, write: bool) {
+    let path = graph::path(segment.dir(), segment.id());
+    if !path.exists() {
+        return;
+    }
+    match graph::Graph::open(segment) {
+        Ok(graph) => segment.set_graph(graph),
+        Err(error) => {
+            tracing::warn!(%error, "a graph of vectors cannot be used; it is built anew");
+            if write {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+/// These segments become one of the rows that are still as they were sealed.
+fn rewriting(segments: &[&Segment], classes: &Rows<ClassNo>) -> Sealing {
+    let mut sealing = Sealing::default();
+    for segment in segments {
+        sealing.replaced.push(segment.id());
+        for (class, rows) in segment.runs() {
+            let chunks = segment.chunks().get(rows.start as usize..rows.end as usize).unwrap_or_default();
+            let chunks = chunks.iter().map(|chunk| u32::from_le_bytes(*chunk));
+            sealing.rows.extend(chunks.filter(|chunk| class != DEAD && classes.get(*chunk) == class).map(|chunk| (class, chunk)));
+        }
+    }
+    sealing
+}
+
+/// The list of segments: a format, their numbers, and a checksum.
+pub(super) fn list_of(ids: &[u64]) -> String {
+    let body = ids.iter().fold("1\n".to_owned(), |body, id| body + &format!("{id}\n"));
+    format!("{body}{}", blake3::hash(body.as_bytes()).to_hex())
+}
+
+fn read_list(text: &str) -> Option<Vec<u64>> {
+    let end = text.rfind('\n')? + 1;
+    let (body, hash) = text.split_at_checked(end)?;
+    let numbers = body.strip_prefix("1\n")?;
+    (hash == blake3::hash(body.as_bytes()).to_hex().as_str()).then_some(())?;
+    numbers.lines().map(|line| line.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_reads_as_it_was_written() {
+        for ids in [vec![], vec![7], vec![1, 22, 333]] {
+            assert_eq!(read_list(&list_of(&ids)), Some(ids));
+        }
+        assert_eq!(read_list(&list_of(&[1, 2]).replace('2', "3")), None);
+        assert_eq!(read_list(""), None);
+    }
+}

@@ -1,0 +1,330 @@
+//! Searching against the definition: every permitted row compared in full precision.
+
+use proptest::prelude::*;
+
+use super::shelf::{Sealing, Segments};
+use super::*;
+use crate::access::{Bits, ClassNo, DEAD};
+use crate::rows::Rows;
+
+const CATALOG: &str = "0123456789abcdef";
+
+/// A small index that is changed at random beside its definition.
+struct Index {
+    dir: tempfile::TempDir,
+    store: VectorStore,
+    shelf: Shelf,
+    snapshot: VectorSnapshot,
+    classes: Rows<ClassNo>,
+    end: u32,
+    seq: u64,
+}
+
+impl Index {
+    fn new(dimensions: usize) -> Index {
+        let dir = tempfile::tempdir().unwrap();
+        let store = VectorStore::open(dir.path(), CATALOG, dimensions, 0, true).unwrap();
+        let (shelf, segments) = Shelf::open(dir.path(), CATALOG, dimensions, 0, true).unwrap();
+        let snapshot = VectorSnapshot::new(&store, segments);
+        Index { dir, store, shelf, snapshot, classes: Rows::default(), end: 0, seq: 0 }
+    }
+
+    fn add(&mut self, chunk: u32, vector: &[f32], class: ClassNo) {
+        self.store.put(chunk, &normalized(vector, vector.len()).unwrap()).unwrap();
+        self.snapshot.read_from(&self.store);
+        self.end = self.end.max(chunk + 1);
+        self.set(chunk, class);
+    }
+
+    fn set(&mut self, chunk: u32, class: ClassNo) {
+        self.seq += 1;
+        *self.classes.get_mut(chunk) = class;
+        self.snapshot.place(chunk, class);
+    }
+
+    /// Seals what `chosen` picks of the tail, together with segments that it picks by their place.
+    fn seal(&mut self, chosen: impl Fn(u32) -> bool, between: impl FnOnce(&mut Index)) {
+        let mut sealing = Sealing::default();
+        for (_, segment) in self.snapshot.segments().iter().enumerate().filter(|(at, _)| chosen(*at as u32)) {
+            sealing.replaced.push(segment.id());
+            let chunks = segment.chunks().iter().map(|chunk| u32::from_le_bytes(*chunk));
+            let settled = chunks.filter_map(|chunk| Some((self.snapshot.settled(chunk, &self.classes)?, chunk)));
+            sealing.rows.extend(settled);
+        }
+        let waiting = self.snapshot.tail().chunks().filter(|chunk| chosen(*chunk));
+        sealing.rows.extend(waiting.filter_map(|chunk| Some((self.snapshot.waiting(chunk, &self.classes)?, chunk))));
+        let made = self.shelf.seal(&self.snapshot, &sealing, self.seq).unwrap();
+        between(self);
+        self.snapshot.adopt(&self.classes, &sealing, made);
+        self.shelf.delete(&sealing);
+    }
+
+    fn reopen(&mut self) {
+        self.store.checkpoint(self.seq).unwrap();
+        let dimensions = self.store.dimensions();
+        self.store = VectorStore::open(self.dir.path(), CATALOG, dimensions, self.seq, true).unwrap();
+        let (shelf, segments) = Shelf::open(self.dir.path(), CATALOG, dimensions, self.seq, true).unwrap();
+        self.shelf = shelf;
+        self.rebuild(segments);
+    }
+
+    fn rebuild(&mut self, segments: Segments) {
+        self.snapshot = VectorSnapshot::new(&self.store, segments);
+        (0..self.end).for_each(|chunk| self.snapshot.place(chunk, self.classes.get(chunk)));
+    }
+
+    fn search(&self, permitted: &Bits, query: &[f32], limit: usize, exact: bool) -> Vec<(u32, f32)> {
+        let scope = Scope { permitted, classes: &self.classes, order: &order, wanted: &wanted };
+        self.snapshot.search(&scope, query, limit, exact)
+    }
+
+    fn definition(&self, permitted: &Bits, query: &[f32], limit: usize) -> Vec<(u32, f32)> {
+        let readable =
+            |chunk: &u32| self.classes.get(*chunk) != DEAD && permitted.contains(self.classes.get(*chunk)) && wanted(*chunk);
+        let chunks = (0..self.end).filter(readable);
+        let mut scored: Vec<(u32, f32)> = chunks.map(|chunk| (chunk, self.snapshot.similarity(chunk, query).unwrap())).collect();
+        scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(order(a.0).cmp(&order(b.0))).then(a.0.cmp(&b.0)));
+        scored.truncate(limit);
+        scored
+    }
+}
+
+fn order(chunk: u32) -> u64 {
+    u64::from(chunk.wrapping_mul(2_654_435_761)) >> 3
+}
+
+fn wanted(chunk: u32) -> bool {
+    chunk % 17 != 3
+}
+
+fn bits(classes: &[ClassNo]) -> Bits {
+    let mut bits = Bits::default();
+    classes.iter().for_each(|class| _ = bits.insert(*class));
+    bits
+}
+
+fn noise(seed: u64) -> impl FnMut() -> f32 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// New rows; every `same`-th is a copy of the first, some values are zero.
+    Add {
+        rows: u32,
+        seed: u64,
+        same: u32,
+    },
+    /// Rows take other classes or die.
+    Move {
+        every: u32,
+        class: ClassNo,
+    },
+    /// Rows are sealed while others move.
+    Seal {
+        every: u32,
+        moved: u32,
+        class: ClassNo,
+    },
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        (1u32..300, any::<u64>(), 2u32..9).prop_map(|(rows, seed, same)| Step::Add { rows, seed, same }),
+        (1u32..20, 0u32..7).prop_map(|(every, class)| Step::Move { every, class }),
+        (1u32..4, 2u32..9, 0u32..7).prop_map(|(every, moved, class)| Step::Seal { every, moved, class }),
+        Just(Step::Reopen),
+    ];
+    prop::collection::vec(step, 1..12)
+}
+
+fn apply(index: &mut Index, dimensions: usize, step: &Step) {
+    match *step {
+        Step::Add { rows, seed, same } => {
+            let mut value = noise(seed);
+            let first: Vec<f32> = (0..dimensions).map(|_| value()).collect();
+            for row in 0..rows {
+                let vector: Vec<f32> = match row % same {
+                    0 => first.clone(),
+                    1 => (0..dimensions).map(|at| if at % 3 == 0 { 1e-9 } else { value() }).collect(),
+                    _ => (0..dimensions).map(|_| value()).collect(),
+                };
+                index.add(index.end, &vector, 1 + row % 6);
+            }
+        }
+        Step::Move { every, class } => {
+            for chunk in (0..index.end).step_by(every as usize).filter(|chunk| chunk % 5 == class % 5) {
+                if index.classes.get(chunk) != DEAD {
+                    index.set(chunk, class);
+                }
+            }
+        }
+        Step::Seal { every, moved, class } => index.seal(
+            |at| at % every == 0,
+            |index| {
+                for chunk in (0..index.end).step_by(moved as usize) {
+                    if index.classes.get(chunk) != DEAD {
+                        index.set(chunk, class);
+                    }
+                }
+            },
+        ),
+        Step::Reopen => index.reopen(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn exact_answers_are_the_definition(
+        dimensions in prop_oneof![Just(3usize), Just(64), Just(70)],
+        steps in steps(),
+        classes in prop::collection::vec(1u32..8, 0..6),
+        limit in 1usize..40, seed in any::<u64>(),
+    ) {
+        let mut index = Index::new(dimensions);
+        let permitted = bits(&classes);
+        let mut value = noise(seed);
+        for step in &steps {
+            apply(&mut index, dimensions, step);
+            let query: Vec<f32> = (0..dimensions).map(|_| value()).collect();
+            let query = normalized(&query, dimensions).unwrap();
+            let expected = index.definition(&permitted, &query, limit);
+            prop_assert_eq!(&index.search(&permitted, &query, limit, true), &expected);
+            if index.definition(&permitted, &query, 801).len() <= 800 {
+                prop_assert_eq!(&index.search(&permitted, &query, limit, false), &expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_hidden_and_how_rows_are_stored_change_no_answer() {
+    let dimensions = 96;
+    let (mut all, mut own) = (Index::new(dimensions), Index::new(dimensions));
+    let mut value = noise(5);
+    for chunk in 0..6_000u32 {
+        // Coarse values, so that many rows are equally far from a query.
+        let vector: Vec<f32> = (0..dimensions).map(|_| if value() > 0.2 { 1.0 } else { -1.0 }).collect();
+        let class = 1 + chunk % 4;
+        all.add(chunk, &vector, class);
+        if class != 2 {
+            own.add(chunk, &vector, class);
+        }
+        if chunk % 1_500 == 1_499 {
+            all.seal(|at| at % 3 != 0, |_| ());
+        }
+    }
+    own.seal(|_| true, |_| ());
+    let permitted = bits(&[1, 3, 4]);
+    let mut hits = 0;
+    for _ in 0..20 {
+        let query = normalized(&(0..dimensions).map(|_| value()).collect::<Vec<_>>(), dimensions).unwrap();
+        let found = all.search(&permitted, &query, 10, false);
+        assert_eq!(found, own.search(&permitted, &query, 10, false));
+        let exact = all.search(&permitted, &query, 10, true);
+        assert_eq!(exact, all.definition(&permitted, &query, 10));
+        hits += found.iter().filter(|hit| exact.contains(hit)).count();
+    }
+    assert!(hits > 100, "{hits} of 200");
+}
+
+#[test]
+fn damaged_segments_are_noticed_and_made_anew() {
+    let mut index = Index::new(64);
+    let mut value = noise(1);
+    for chunk in 0..100 {
+        index.add(chunk, &(0..64).map(|_| value()).collect::<Vec<_>>(), 1);
+    }
+    index.seal(|_| true, |_| ());
+    assert!(index.snapshot.verify().is_empty());
+    assert_eq!((index.snapshot.segments().len(), index.snapshot.waiting_rows()), (1, 0));
+    let path = index.dir.path().join("signs-00000001.seg");
+    let whole = std::fs::read(&path).unwrap();
+    let query = normalized(&vec![1.0; 64], 64).unwrap();
+    let permitted = bits(&[1]);
+    let expected = index.definition(&permitted, &query, 10);
+    for (at, in_body) in [(9, false), (40, false), (whole.len() - 1, true)] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 4;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, &damaged).unwrap();
+        std::fs::write(index.dir.path().join("segments"), super::shelf::list_of(&[1])).unwrap();
+        index.reopen();
+        if in_body {
+            assert_eq!(index.snapshot.verify().len(), 1);
+            continue;
+        }
+        assert!(!path.exists());
+        assert_eq!(index.snapshot.waiting_rows(), 100);
+        assert_eq!(index.search(&permitted, &query, 10, false), expected);
+        std::fs::write(&path, &whole).unwrap();
+    }
+    std::fs::write(&path, &whole[..whole.len() - 64]).unwrap();
+    index.reopen();
+    assert_eq!((index.snapshot.segments().len(), index.snapshot.waiting_rows()), (0, 100));
+}
+
+#[test]
+fn codes_that_are_missing_are_made_from_the_rows() {
+    let mut index = Index::new(64);
+    let mut value = noise(2);
+    for chunk in 0..50 {
+        index.add(chunk, &(0..64).map(|_| value()).collect::<Vec<_>>(), 1);
+    }
+    let before: Vec<Vec<u8>> = (0..50).map(|chunk| index.snapshot.code(chunk).unwrap().to_vec()).collect();
+    index.store.checkpoint(index.seq).unwrap();
+    std::fs::remove_file(index.dir.path().join("codes-00000.i8")).unwrap();
+    index.reopen();
+    assert!((0..50).all(|chunk| index.snapshot.code(chunk) == Some(&before[chunk as usize])));
+}
+
+#[test]
+fn a_walk_finds_the_nearest_permitted_rows() {
+    let mut index = Index::new(32);
+    let mut value = noise(9);
+    for chunk in 0..3_000 {
+        index.add(chunk, &(0..32).map(|_| value()).collect::<Vec<_>>(), 1 + chunk % 4);
+    }
+    index.seal(|_| true, |_| ());
+    let segment = index.snapshot.segments()[0].clone();
+    assert!(super::graph::build(&segment, &index.snapshot, || false).unwrap().is_none());
+    let graph = super::graph::build(&segment, &index.snapshot, || true).unwrap().unwrap();
+    graph.verify().unwrap();
+    let mut permitted = Bits::default();
+    for (_, rows) in segment.runs().filter(|(class, _)| *class != 3) {
+        permitted.insert_range(rows);
+    }
+    let mut found = 0;
+    for _ in 0..50 {
+        let query = normalized(&(0..32).map(|_| value()).collect::<Vec<_>>(), 32).unwrap();
+        let code = super::quantize::QueryCode::new(&query);
+        let limits = super::graph::Walk { wanted: 64, budget: usize::MAX };
+        let walk = |limits, admits: &dyn Fn(u32) -> bool| {
+            super::graph::walk(&index.snapshot, &segment, &graph, &code, limits, &permitted, admits)
+        };
+        let (rows, looked_at) = walk(limits, &wanted);
+        let rows = rows.unwrap();
+        assert!(rows.iter().all(|(_, chunk)| chunk % 4 != 2 && wanted(*chunk)));
+        assert!(looked_at < 3_000 && rows.len() == 64);
+        let expected = index.definition(&bits(&[1, 2, 4]), &query, 10);
+        found += expected.iter().filter(|(chunk, _)| rows.iter().any(|row| row.1 == *chunk)).count();
+        assert!(walk(super::graph::Walk { wanted: 64, budget: 50 }, &wanted).0.is_none());
+        assert!(walk(limits, &|_| false).0.is_some_and(|rows| rows.is_empty()));
+    }
+    assert!(found >= 490, "{found} of 500");
+    let path = super::graph::path(index.dir.path(), segment.id());
+    let mut damaged = std::fs::read(&path).unwrap();
+    damaged[30] ^= 1;
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, damaged).unwrap();
+    index.reopen();
+    assert!(!path.exists() && index.snapshot.segments()[0].graph().is_none());
+}
