@@ -156,28 +156,29 @@ impl Engine {
     /// Brings the indexes and the memory to what was committed, then lets searches see it.
     fn publish(&self, writer: &mut Writer, effects: Vec<Effect>, seq: u64, epoch: u64) -> Result<()> {
         let mut indexed = false;
-        for effect in &effects {
+        let mut effects = effects;
+        for effect in &mut effects {
             match effect {
                 Effect::Chunk(row) => {
-                    writer.keyword.add(row.chunk, &row.terms)?;
+                    writer.keyword.add(row.chunk, std::mem::take(&mut row.terms))?;
                     if let (Some(store), Some(values)) = (&mut writer.vectors, &row.vector) {
                         store.put(row.chunk, values)?;
                     }
                     indexed = true;
                     writer.unsynced += 1;
                 }
-                Effect::Reclass { chunk, class: DEAD, .. } => writer.keyword.remove(*chunk)?,
+                Effect::Reclass { chunk, class: DEAD, .. } => writer.keyword.remove(*chunk),
                 _ => {}
             }
         }
         if indexed {
-            writer.keyword.commit(seq)?;
+            writer.keyword.publish()?;
         }
         let mut view = View::clone(&self.state.read().view);
         view.epoch = epoch;
         view.seq = seq;
         if indexed {
-            view.keyword = writer.keyword.snapshot()?;
+            view.keyword = writer.keyword.snapshot();
             view.vectors = writer.vectors.as_ref().map(VectorStore::snapshot).unwrap_or_default();
         }
         {
@@ -302,7 +303,7 @@ impl Engine {
 impl Writer {
     fn checkpoint(&mut self, seq: u64) -> Result<()> {
         if self.keyword.applied() < seq {
-            self.keyword.commit(seq)?;
+            self.keyword.checkpoint(seq)?;
         }
         if let Some(vectors) = &mut self.vectors
             && vectors.applied() < seq

@@ -91,7 +91,7 @@ fn cjk(word: &str, start: usize, previous: &mut Option<(usize, char)>, terms: &m
 }
 
 /// Lower case without accents. Compatibility forms (full width, ligatures) become the plain ones.
-fn fold(word: &str) -> String {
+pub(super) fn fold(word: &str) -> String {
     if word.is_ascii() {
         return word.to_ascii_lowercase().replace('\'', "");
     }
@@ -110,7 +110,7 @@ fn fold(word: &str) -> String {
 }
 
 /// True for scripts that are written without spaces between words.
-fn is_unspaced(c: char) -> bool {
+pub(super) fn is_unspaced(c: char) -> bool {
     matches!(u32::from(c),
         0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF // Thai, Lao, Myanmar, Khmer
         | 0x3005..=0x3007 | 0x3040..=0x30FF | 0x31F0..=0x31FF | 0xFF66..=0xFF9F // kana

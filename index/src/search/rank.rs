@@ -8,7 +8,7 @@ use super::run::Warning;
 use crate::access::{Access, Bits, Guard, Permit};
 use crate::engine::View;
 use crate::error::Result;
-use crate::keyword;
+use crate::keyword::{Question, Ranking};
 use crate::timestamp::Timestamp;
 
 /// How many candidates each half brings to the fusion, at least.
@@ -64,43 +64,53 @@ pub(super) fn effective_mode(query: &Query, view: &View) -> (Mode, Vec<Warning>)
 }
 
 /// The best candidates of a mode, best first.
-pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, words: &[String]) -> Result<Vec<Candidate>> {
+pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Question) -> Result<Vec<Candidate>> {
     let view = scope.view;
     let depth = if mode == Mode::Hybrid { MIN_CANDIDATES.max(query.limit) } else { query.limit };
     let candidate = |chunk: u32| {
         let order = view.facts.get(chunk).order;
         Candidate { chunk, order, keyword: None, vector: None, score: 0.0 }
     };
-    let collected = match mode {
-        Mode::Vector => None,
-        _ => {
-            let corpus = view.corpus(scope.permit.classes());
-            Some(keyword::collect(&view.keyword, words, corpus, |chunk| scope.readable(chunk))?)
-        }
+    // Requirements and exclusions narrow both halves.
+    let ranking = if mode != Mode::Vector || question.constrains() {
+        let readable = view.keyword.readable(scope.permit, &view.classes, || view.corpus(scope.permit.classes()));
+        Some(Ranking::new(&view.keyword, question, readable)?)
+    } else {
+        None
     };
-    let by_words = collected.iter().flat_map(keyword::Collected::scores).filter(|(chunk, _)| scope.wanted(*chunk));
-    let by_words: Vec<_> = by_words.map(|(chunk, score)| Candidate { keyword: Some(score), score, ..candidate(chunk) }).collect();
-    let mut candidates = fuse::best(by_words, depth);
+    let by_words = match (&ranking, mode) {
+        (Some(ranking), Mode::Keyword | Mode::Hybrid) => {
+            ranking.top(depth, |chunk| scope.wanted(chunk), |chunk| view.facts.get(chunk).order)?
+        }
+        _ => Vec::new(),
+    };
+    let by_words = by_words.into_iter().map(|(chunk, score)| Candidate { keyword: Some(score), score, ..candidate(chunk) });
+    let mut candidates: Vec<Candidate> = by_words.collect();
     let Some(vector) = query.vector.as_deref().filter(|_| mode != Mode::Keyword) else { return Ok(candidates) };
     let vector = crate::vector::normalized(vector, vector.len())?;
     let similarity = |chunk: u32| view.facts.get(chunk).vector.then(|| view.vectors.similarity(chunk, &vector)).flatten();
     let mut by_meaning = Vec::new();
-    for chunk in (0..view.end).filter(|chunk| scope.readable(*chunk) && scope.wanted(*chunk)) {
+    let narrowed = ranking.as_ref().filter(|_| question.constrains());
+    let admitted =
+        |chunk: u32| scope.readable(chunk) && scope.wanted(chunk) && narrowed.is_none_or(|ranking| ranking.admits(chunk));
+    for chunk in (0..view.end).filter(|chunk| admitted(*chunk)) {
         if let Some(score) = similarity(chunk) {
             by_meaning.push(Candidate { vector: Some(score), score, ..candidate(chunk) });
         }
     }
     let by_meaning = fuse::best(by_meaning, depth);
-    let Some(collected) = collected else { return Ok(by_meaning) };
+    let Some(ranking) = ranking.filter(|_| mode == Mode::Hybrid) else { return Ok(by_meaning) };
     let known: HashSet<u32> = candidates.iter().map(|candidate| candidate.chunk).collect();
     for candidate in &mut candidates {
         candidate.vector = similarity(candidate.chunk);
     }
+    let others: Vec<Candidate> = by_meaning.into_iter().filter(|candidate| !known.contains(&candidate.chunk)).collect();
+    let chunks: Vec<u32> = others.iter().map(|candidate| candidate.chunk).collect();
     candidates.extend(
-        by_meaning.into_iter().filter(|candidate| !known.contains(&candidate.chunk)).map(|candidate| Candidate {
-            keyword: Some(collected.score(candidate.chunk)).filter(|score| *score > 0.0),
-            ..candidate
-        }),
+        others
+            .into_iter()
+            .zip(ranking.scores(&chunks)?)
+            .map(|(candidate, score)| Candidate { keyword: Some(score).filter(|score| *score > 0.0), ..candidate }),
     );
     fuse::combine(&mut candidates);
     Ok(fuse::best(candidates, query.limit))
