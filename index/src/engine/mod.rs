@@ -295,16 +295,21 @@ impl Engine {
 
     /// Makes what was written so far durable in the derived indexes, so that the next open replays nothing.
     pub fn checkpoint(&self) -> Result<()> {
+        let mut writer = self.writer()?;
         let seq = self.state.read().view.seq;
-        self.writer()?.checkpoint(seq)
+        writer.checkpoint(seq)?;
+        // Searches read what was written and merged instead of what it came from.
+        let mut state = self.state.write();
+        let mut view = View::clone(&state.view);
+        view.keyword = writer.keyword.snapshot();
+        state.view = Arc::new(view);
+        Ok(())
     }
 }
 
 impl Writer {
     fn checkpoint(&mut self, seq: u64) -> Result<()> {
-        if self.keyword.applied() < seq {
-            self.keyword.checkpoint(seq)?;
-        }
+        self.keyword.checkpoint(seq)?;
         if let Some(vectors) = &mut self.vectors
             && vectors.applied() < seq
         {

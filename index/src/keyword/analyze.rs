@@ -43,6 +43,11 @@ pub(crate) fn terms(text: &str) -> Terms {
     terms
 }
 
+/// The terms of a text, for measuring another engine on the same ones.
+pub fn analyzed(text: &str) -> Vec<String> {
+    terms(text).into_iter().map(|term| term.text).collect()
+}
+
 /// The spans of `text` whose terms are among those of a query, merged where they touch.
 pub(crate) fn matches(text: &str, wanted: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
     let mut spans: Vec<Range<usize>> = Vec::new();

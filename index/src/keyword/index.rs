@@ -176,10 +176,12 @@ impl KeywordIndex {
     /// Writes what is in memory, and records that the index on disk reflects `seq`.
     pub(crate) fn checkpoint(&mut self, seq: u64) -> Result<()> {
         self.publish()?;
-        self.flush()?;
-        self.parts.retain(|part| part.living() > 0);
-        self.write_manifest(seq)?;
-        self.applied = seq;
+        if self.applied < seq {
+            self.flush()?;
+            self.parts.retain(|part| part.living() > 0);
+            self.write_manifest(seq)?;
+            self.applied = seq;
+        }
         if self.merging.is_none()
             && let Some(run) = merge::in_folders(&self.parts)
         {

@@ -17,6 +17,8 @@ mod segment;
 mod tests;
 mod top;
 
+#[doc(hidden)]
+pub use analyze::analyzed;
 pub(crate) use analyze::matches;
 pub(crate) use bm25::Corpus;
 pub(crate) use index::{KeywordIndex, KeywordSnapshot, indexed_terms};
