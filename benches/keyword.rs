@@ -204,13 +204,13 @@ fn cell(engine: &Engine, floor: &Floor, queries: &[String], size: usize, selecti
         (begun.elapsed(), found)
     };
     // Permits, and for the warm case counts, are there before.
-    for at in 0..queries.len() {
+    queries.iter().enumerate().for_each(|(at, _)| {
         ask(at);
-    }
+    });
     let (mut ours, mut plain, mut found) = (Vec::new(), Vec::new(), 0);
-    for at in 0..queries.len() {
+    for (at, text) in queries.iter().enumerate() {
         let begun = Instant::now();
-        floor.search(&queries[at]);
+        floor.search(text);
         plain.push(begun.elapsed());
         if cold {
             engine.forget_counts();

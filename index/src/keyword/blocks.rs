@@ -1,19 +1,7 @@
 //! What a segment knows of a word's postings: where each block of 128 ends and how high it can score.
 //!
 //! Made on the first use of a word by one pass over its postings, independent of any caller, and kept within a bound.
-//!
-//! ## Why the bounds are safe
-//! BM25 gives a posting of frequency f in a chunk of length l the weight w · (k1 + 1) / (1 + u), where u = K(l) / f and
-//! K(l) = k1 · (1 − b + b · l / A) for the average length A of what the caller may read. A is another one for every caller,
-//! so a block keeps the least u under the segment's own average M, and a search turns it into a bound under A:
-//! K_A(l) / K_M(l) = (1 − b + b·l/A) / (1 − b + b·l/M) is a quotient of two linear functions of l with a positive
-//! denominator, hence monotone, so on the lengths of a segment it is least at the shortest or at the longest, and
-//! u_A ≥ r · u_M for that least r. Tantivy's own block maxima keep a (length, frequency) pair that is best under
-//! other parameters, under which another pair of the same block may score more; they are not used.
-//!
-//! Rounding: a bound and a score are each a sum of at most 512 positive numbers that took a few operations, each of relative
-//! error 2⁻²⁴, so both differ from the exact values by less than 530 · 2⁻²⁴ < 3.2 · 10⁻⁵ of them. A bound that is raised by
-//! [`SLACK`] is above every score that it bounds, in whatever order either is summed.
+//! [`bound`] says why no block scores higher than its bound, whatever the caller.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -200,6 +188,18 @@ pub(super) fn least_ratio(spread: Spread, average: f32) -> f32 {
 }
 
 /// More than any posting can score whose K_M(l) / f is at least `least`.
+///
+/// BM25 gives a posting of frequency f in a chunk of length l the weight w · (k1 + 1) / (1 + u), where u = K(l) / f and
+/// K(l) = k1 · (1 − b + b · l / A) for the average length A of what the caller may read. A is another one for every caller,
+/// so a block keeps the least u under the segment's own average M, and a search turns it into a bound under A:
+/// K_A(l) / K_M(l) = (1 − b + b·l/A) / (1 − b + b·l/M) is a quotient of two linear functions of l with a positive
+/// denominator, hence monotone, so on the lengths of a segment it is least at the shortest or at the longest, and
+/// u_A ≥ r · u_M for that least r ([`least_ratio`]). Tantivy's own block maxima keep the (length, frequency) pair that is best
+/// under other parameters, under which another pair of the same block may score more; they are not used.
+///
+/// Rounding: a bound and a score are each a sum of at most 512 positive numbers that took a few operations, each of relative
+/// error 2⁻²⁴, so both differ from the exact values by less than 530 · 2⁻²⁴ < 3.2 · 10⁻⁵ of them. A bound that is raised by
+/// [`SLACK`] is above every score that it bounds, in whatever order either is summed.
 #[inline]
 pub(super) fn bound(weight: f32, ratio: f32, least: f32) -> f32 {
     weight * (K1 + 1.0) / (1.0 + ratio * least) * SLACK

@@ -3,7 +3,7 @@
 //! An operator counts only where a word begins. What does not parse (an unclosed quote, a lone sign, a prefix of less than
 //! three characters) is read as plain words; nothing is an error. A phrase is a requirement with or without a plus. Words of
 //! phrases and required words rank like others; what is excluded does not rank. A signed word that is several terms
-//! (`+CVE-2024-3094`) means them side by side.
+//! (`+CVE-2024-3094`) means them side by side. A signed number (`-40`) is plain; `-"40"` is not.
 
 use std::ops::Range;
 
@@ -176,7 +176,8 @@ fn operator(rest: &str, word: usize) -> Option<Operator> {
     if let Some(body) = own.strip_suffix('*').filter(|body| is_prefix(body)) {
         return Some(Operator { whole: 0..word, body: start..start + body.len(), sign, prefix: true });
     }
-    let signed = sign.is_some() && begin.is_alphanumeric();
+    // `+1` and `-40` are numbers of plain language; a number that is meant is quoted.
+    let signed = sign.is_some() && begin.is_alphanumeric() && own.chars().any(char::is_alphabetic);
     signed.then_some(Operator { whole: 0..word, body: start..word, sign, prefix: false })
 }
 
@@ -215,14 +216,26 @@ mod tests {
         let tmp = Clause::Prefix(Word::Prefix { prefix: "tmp".to_owned(), stem: "tmp".to_owned() });
         assert_eq!(question.excluded, [phrase(&["draft"]), phrase(&["old", "key"]), tmp]);
         assert_eq!(Question::parse("\"東京都\"").required, [phrase(&["東京", "京都"])]);
+        assert_eq!(Question::parse("-\"40\" +7z").excluded, [phrase(&["40"])]);
         assert_eq!(Question::parse("+CVE-2024-3094").required, [phrase(&["cve", "2024", "3094"])]);
     }
 
     #[test]
     fn everything_else_is_plain() {
-        for text in
-            ["say \"hello", "a - b", "well-known", "+ plus", "ab* c", "5\" pipe", "\"\"", "**bold**", "x -", "- +\"", "東京都*"]
-        {
+        for text in [
+            "say \"hello",
+            "a - b",
+            "well-known",
+            "+ plus",
+            "ab* c",
+            "5\" pipe",
+            "\"\"",
+            "**bold**",
+            "x -",
+            "- +\"",
+            "東京都*",
+            "by +1 at -40.5",
+        ] {
             let question = Question::parse(text);
             assert!(!question.constrains(), "{text}: {question:?}");
             let mut plain = Vec::new();
