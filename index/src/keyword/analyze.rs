@@ -122,10 +122,34 @@ pub(super) fn is_unspaced(c: char) -> bool {
         | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xF900..=0xFAFF | 0x20000..=0x323AF) // Han
 }
 
+/// Common words of English that no other language of the Latin script uses much.
+const ENGLISH: [&str; 16] =
+    ["the", "and", "that", "with", "this", "from", "are", "which", "you", "your", "have", "been", "their", "when", "should", "not"];
+/// One word of so many is among them in a text that is taken for English without further looking.
+const ENGLISH_SHARE: usize = 8;
+/// Shorter texts are not.
+const ENGLISH_WORDS: usize = 24;
+
+/// True for a text in which English words are so many that telling its language takes no statistics, which are dear.
+fn is_plainly_english(text: &str) -> bool {
+    if !text.is_ascii() {
+        return false;
+    }
+    let (mut words, mut english) = (0, 0);
+    for word in text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()) {
+        words += 1;
+        english += usize::from(word.len() <= 6 && ENGLISH.iter().any(|known| known.eq_ignore_ascii_case(word)));
+    }
+    words >= ENGLISH_WORDS && english * ENGLISH_SHARE >= words
+}
+
 /// The stemmer of the text's language. A text too short to tell is taken for English, the language of most code,
 /// product names and queries; a wrong stem costs recall and never precision of exact words that stems keep apart.
 fn stemmer_for(text: &str) -> Option<Stemmer> {
     let sample = text.get(..text.floor_char_boundary(LANGUAGE_SAMPLE_BYTES.min(text.len()))).unwrap_or(text);
+    if is_plainly_english(sample) {
+        return Some(Stemmer::new(Algorithm::English));
+    }
     let detected = whatlang::detect(sample).filter(|info| info.is_reliable()).map(|info| info.lang());
     let algorithm = match detected {
         None | Some(Lang::Eng) => Algorithm::English,
@@ -164,6 +188,16 @@ mod tests {
         assert_eq!(words("Rotating the signing keys"), ["rotat", "the", "sign", "key"]);
         assert_eq!(words("CVE-2024-3094 v1.2.3 node_name"), ["cve", "2024", "3094", "v1.2.3", "node_name"]);
         assert_eq!(words("Café ÅNGSTRÖM"), ["cafe", "angstrom"]);
+    }
+
+    #[test]
+    fn english_is_told_without_statistics_only_where_statistics_agree() {
+        let english = "The report that you sent with your letter is in the folder, and the files from the office are not. \
+                       When you have read this, the clerk should keep them.";
+        let dutch = "De rapporten van het kantoor zijn in de map, en de brief die je met de post hebt gestuurd is er niet. \
+                     Als je dit gelezen hebt, moet de klerk ze bewaren.";
+        assert!(is_plainly_english(english) && !is_plainly_english(dutch) && !is_plainly_english("the and that"));
+        assert_eq!(whatlang::detect(english).map(|info| info.lang()), Some(Lang::Eng));
     }
 
     #[test]

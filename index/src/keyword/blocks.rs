@@ -23,8 +23,9 @@ pub(super) const SLACK: f32 = 1.0001;
 const BLOCK: usize = 128;
 /// A word in at least one of so many documents keeps a bitmap of them.
 const DENSE: usize = 16;
-/// What the lists of one segment may take, in bytes; beyond it they are made anew.
-const MAX_LIST_BYTES: usize = 64 << 20;
+/// What the lists of one segment may take, in bytes, and in bytes for each of its chunks; beyond it they are made anew.
+const MAX_LIST_BYTES: usize = 1 << 20;
+const MAX_LIST_BYTES_PER_CHUNK: usize = 32;
 
 /// The postings of a word in one segment.
 pub(super) struct WordList {
@@ -206,26 +207,32 @@ pub(super) fn bound(weight: f32, ratio: f32, least: f32) -> f32 {
 }
 
 /// The lists of a segment, by the names of their words.
-#[derive(Default)]
 pub(super) struct Lists {
-    known: RwLock<HashMap<Box<str>, Option<Arc<WordList>>>>,
+    known: RwLock<HashMap<Box<str>, Arc<WordList>>>,
     bytes: AtomicUsize,
+    most: usize,
 }
 
 impl Lists {
+    /// For a segment of so many chunks.
+    pub(super) fn new(chunks: usize) -> Lists {
+        let most = MAX_LIST_BYTES + MAX_LIST_BYTES_PER_CHUNK * chunks;
+        Lists { known: RwLock::default(), bytes: AtomicUsize::new(0), most }
+    }
+
     /// The list of a word, made by `read` on first use.
     pub(super) fn get(&self, name: &str, read: impl FnOnce() -> Result<Option<WordList>>) -> Result<Option<Arc<WordList>>> {
         if let Some(list) = self.known.read().get(name) {
-            return Ok(list.clone());
+            return Ok(Some(list.clone()));
         }
-        let list = read()?.map(Arc::new);
-        let bytes = name.len() + 64 + list.as_ref().map_or(0, |list| list.bytes());
+        let Some(list) = read()?.map(Arc::new) else { return Ok(None) };
+        let bytes = name.len() + 64 + list.bytes();
         let mut known = self.known.write();
-        if self.bytes.fetch_add(bytes, Ordering::Relaxed) > MAX_LIST_BYTES {
+        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.most {
             known.clear();
             self.bytes.store(bytes, Ordering::Relaxed);
         }
         known.insert(name.into(), list.clone());
-        Ok(list)
+        Ok(Some(list))
     }
 }

@@ -43,6 +43,7 @@ pub(crate) struct KeywordIndex {
     pending: Vec<(u32, String)>,
     dead: Bits,
     merging: Option<Merging>,
+    merge_failed: bool,
     permits: Arc<Permits>,
     next_folder: u64,
 }
@@ -108,6 +109,7 @@ impl KeywordIndex {
             pending: Vec::new(),
             dead: Bits::default(),
             merging: None,
+            merge_failed: false,
             permits: Arc::default(),
         }
     }
@@ -183,6 +185,7 @@ impl KeywordIndex {
             self.applied = seq;
         }
         if self.merging.is_none()
+            && !self.merge_failed
             && let Some(run) = merge::in_folders(&self.parts)
         {
             let folder = self.folder()?;
@@ -214,7 +217,15 @@ impl KeywordIndex {
     /// Puts the segment that was merged in the background in the place of its parts.
     fn finish_merge(&mut self, wait: bool) -> Result<()> {
         let Some(merging) = self.merging.take_if(|merging| wait || merging.is_finished()) else { return Ok(()) };
-        let (ids, folder, merged) = merging.finish()?;
+        let (ids, folder, merged) = match merging.finish() {
+            Ok(merged) => merged,
+            Err(error) => {
+                // Its parts are as they were; a disk that failed once is not tried again before the next open.
+                tracing::warn!(%error, "segments of the keyword index could not be merged");
+                self.merge_failed = true;
+                return Ok(());
+            }
+        };
         // Parts of which nothing lives may have been dropped meanwhile.
         let Some(first) = self.parts.iter().position(|part| ids.contains(&part.segment.id)) else { return Ok(()) };
         self.parts.retain({

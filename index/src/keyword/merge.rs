@@ -20,10 +20,13 @@ const MAX_SEGMENT_CHUNKS: usize = 1_000_000;
 /// A segment is rewritten when one of so many of its chunks is dead.
 const DEAD_SHARE: usize = 4;
 
-/// The newest segments in memory, when they are of like size: each level holds up to three.
+/// Segments in memory of so many chunks are left for the next checkpoint.
+const LARGE_IN_MEMORY: usize = 1_000;
+
+/// The newest segments in memory, when they are small and of like size: each level holds up to three.
 pub(super) fn in_memory(parts: &[Part]) -> Option<Range<usize>> {
     let level = |part: &Part| part.segment.len().max(1).ilog(RUN);
-    let newest = parts.last().filter(|part| part.folder.is_none())?;
+    let newest = parts.last().filter(|part| part.folder.is_none() && part.segment.len() < LARGE_IN_MEMORY)?;
     let run = parts.iter().rev().take_while(|part| part.folder.is_none() && level(part) <= level(newest)).count();
     (run >= RUN).then(|| parts.len() - run..parts.len())
 }

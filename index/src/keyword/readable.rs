@@ -23,8 +23,10 @@ use crate::rows::{PAGE_ROWS, Rows};
 const MAX_PERMITS: usize = 256;
 /// What their bitmaps may take, in bytes.
 const MAX_BITMAP_BYTES: usize = 128 << 20;
-/// How many words are counted per permit and segment.
-const MAX_COUNTED_WORDS: usize = 4_096;
+/// How many counts are kept per permit and segment, and for words of how many postings at least: shorter ones are counted
+/// anew in less than a microsecond.
+const MAX_COUNTED_WORDS: usize = 1_024;
+const MIN_COUNTED_POSTINGS: u32 = 512;
 
 /// The chunks that a permit admits.
 pub(crate) struct Readable {
@@ -99,7 +101,8 @@ impl Part {
         if let Some(members) = &list.members {
             return Ok(members.iter().zip(&self.bits).map(|(a, b)| (a & b).count_ones()).sum());
         }
-        if let Some(df) = self.df.lock().get(name) {
+        let kept = list.len >= MIN_COUNTED_POSTINGS;
+        if let Some(df) = self.df.lock().get(name).filter(|_| kept) {
             return Ok(*df);
         }
         let mut df = 0;
@@ -107,6 +110,9 @@ impl Part {
         while !cursor.docs().is_empty() {
             df += cursor.docs().iter().map(|doc| u32::from(self.contains(*doc))).sum::<u32>();
             cursor.advance();
+        }
+        if !kept {
+            return Ok(df);
         }
         let mut known = self.df.lock();
         if known.len() >= MAX_COUNTED_WORDS {

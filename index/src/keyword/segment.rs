@@ -3,6 +3,7 @@
 //! A segment holds chunks in ascending order of their numbers, and the segments of an index do not overlap, so a chunk is
 //! found by bisection. Dead chunks linger until the segment is merged: the rows in memory say what is alive.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -121,7 +122,14 @@ impl Segment {
             None => Box::new(RamDirectory::create()),
         };
         let parts: Vec<tantivy::Segment> = segments.iter().map(|segment| segment.segment.clone()).collect();
-        Segment::of(&merge_filtered_segments(&parts, settings(), alive, directory)?).map(Some)
+        let merged = merge_filtered_segments(&parts, settings(), alive, directory)?;
+        if let Some(dir) = dir {
+            // Its files are durable; their names, and the folder's own, are made so before any manifest names it.
+            for folder in std::iter::once(dir).chain(dir.parent()) {
+                File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))?;
+            }
+        }
+        Segment::of(&merged).map(Some)
     }
 
     fn of(index: &Index) -> Result<Segment> {
@@ -148,7 +156,7 @@ impl Segment {
         Ok(Segment {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             postings: reader.inverted_index(field)?,
-            lists: Lists::default(),
+            lists: Lists::new(chunks.len()),
             segment,
             field,
             chunks,
