@@ -22,6 +22,8 @@ pub use catalog::{Failure, Job, JobState, KeyRecord, NewKey, Scope, SourceRecord
 pub use citation::{Citation, Freshness, Location, Span};
 pub use engine::*;
 pub use error::{Error, Result};
+#[doc(hidden)]
+pub use keyword::analyzed;
 pub use search::{Filter, Hit, MAX_LIMIT, MAX_NEIGHBORS, MAX_QUERY_BYTES, Mode, Query, Results, Scores, Warning};
 pub use timestamp::Timestamp;
 pub use vector::normalized;

@@ -13,8 +13,10 @@ use crate::error::Error;
 
 /// Takes a consistent copy of the data; works beside a running server.
 #[derive(Debug, Args)]
-#[command(after_help = "The copy holds everything, secrets included; keep it like the data itself. Indexes are not copied: they are\n\
-    rebuilt at `sightline restore`.")]
+#[command(
+    after_help = "The copy holds everything, secrets included; keep it like the data itself. Indexes are not copied: they are\n\
+    rebuilt at `sightline restore`."
+)]
 pub(super) struct BackupTo {
     /// A new folder
     folder: PathBuf,

@@ -47,6 +47,13 @@ impl Bits {
         }
     }
 
+    /// A digest of the set.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        // FNV-1a over words, without those of zeros at the end.
+        let used = self.words.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
+        self.words.iter().take(used).fold(0xCBF2_9CE4_8422_2325, |hash, word| (hash ^ word).wrapping_mul(0x0000_0100_0000_01B3))
+    }
+
     /// The numbers in the set, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().enumerate().flat_map(|(at, &word)| {

@@ -18,7 +18,9 @@ const MAX_CACHED_PERMITS: usize = 4096;
 /// The set of ACL classes that a caller may read.
 #[derive(Debug)]
 pub struct Permit {
-    classes: Bits,
+    classes: Arc<Bits>,
+    /// A digest of `classes`: equal for equal sets.
+    fingerprint: u64,
     made_at: Timestamp,
     valid_until: Option<Timestamp>,
 }
@@ -26,7 +28,18 @@ pub struct Permit {
 impl Permit {
     fn new(access: &Access, principals: &[Held], guard: &Guard, now: Timestamp) -> Permit {
         let admitted = access.admitted(principals, guard, now);
-        Permit { classes: admitted.classes, made_at: now, valid_until: admitted.valid_until }
+        let fingerprint = admitted.classes.fingerprint();
+        Permit { classes: Arc::new(admitted.classes), fingerprint, made_at: now, valid_until: admitted.valid_until }
+    }
+
+    /// A permit of just these classes.
+    #[cfg(test)]
+    pub(crate) fn of_classes(classes: impl IntoIterator<Item = ClassNo>) -> Permit {
+        let mut bits = Bits::default();
+        for class in classes {
+            bits.insert(class);
+        }
+        Permit { fingerprint: bits.fingerprint(), classes: Arc::new(bits), made_at: Timestamp(0), valid_until: None }
     }
 
     /// True when the caller may read chunks of this class.
@@ -45,14 +58,19 @@ impl Permit {
         self.classes.iter().next().is_none()
     }
 
-    /// The classes admitted, as a bitmap.
-    pub(crate) fn bits(&self) -> &Bits {
-        &self.classes
-    }
-
     /// The classes admitted, ascending.
     pub(crate) fn classes(&self) -> impl Iterator<Item = ClassNo> + '_ {
         self.classes.iter()
+    }
+
+    /// The classes admitted.
+    pub(crate) fn bits(&self) -> &Arc<Bits> {
+        &self.classes
+    }
+
+    /// A digest of the classes: equal for equal sets, and nearly always another one for others.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     fn holds_at(&self, now: Timestamp) -> bool {

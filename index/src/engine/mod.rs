@@ -164,24 +164,25 @@ impl Engine {
     /// Brings the indexes and the memory to what was committed, then lets searches see it.
     fn publish(&self, writer: &mut Writer, effects: Vec<Effect>, seq: u64, epoch: u64) -> Result<()> {
         let mut indexed = false;
-        for effect in &effects {
+        let mut effects = effects;
+        for effect in &mut effects {
             match effect {
                 Effect::Chunk(row) => {
-                    writer.keyword.add(row.chunk, &row.terms)?;
+                    writer.keyword.add(row.chunk, std::mem::take(&mut row.terms))?;
                     if let (Some(store), Some(values)) = (&mut writer.vectors, &row.vector) {
                         store.put(row.chunk, values)?;
                     }
                     indexed = true;
                     writer.unsynced += 1;
                 }
-                Effect::Reclass { chunk, class: DEAD, .. } => writer.keyword.remove(*chunk)?,
+                Effect::Reclass { chunk, class: DEAD, .. } => writer.keyword.remove(*chunk),
                 _ => {}
             }
         }
         if indexed {
-            writer.keyword.commit(seq)?;
+            writer.keyword.publish()?;
         }
-        let keyword = if indexed { Some(writer.keyword.snapshot()?) } else { None };
+        let keyword = indexed.then(|| writer.keyword.snapshot());
         {
             let mut state = self.state.write();
             let state = &mut *state;
@@ -306,8 +307,15 @@ impl Engine {
 
     /// Makes what was written so far durable in the derived indexes, so that the next open replays nothing.
     pub fn checkpoint(&self) -> Result<()> {
+        let mut writer = self.writer()?;
         let seq = self.state.read().view.seq;
-        self.writer()?.checkpoint(seq)
+        writer.checkpoint(seq)?;
+        // Searches read what was written and merged instead of what it came from.
+        let mut state = self.state.write();
+        let mut view = View::clone(&state.view);
+        view.keyword = writer.keyword.snapshot();
+        state.view = Arc::new(view);
+        Ok(())
     }
 
     /// Waits until the background work is done that the writes so far have caused.
@@ -324,9 +332,7 @@ impl Engine {
 
 impl Writer {
     fn checkpoint(&mut self, seq: u64) -> Result<()> {
-        if self.keyword.applied() < seq {
-            self.keyword.commit(seq)?;
-        }
+        self.keyword.checkpoint(seq)?;
         if let Some(vectors) = &mut self.vectors
             && vectors.applied() < seq
         {

@@ -74,10 +74,8 @@ impl Engine {
             let access = load::access(db)?;
             Ok((access, load_view(db, &keyword)?))
         })?;
-        if write {
-            replay(&catalog, &view, &mut keyword, vectors.as_mut())?;
-            view.keyword = keyword.snapshot()?;
-        }
+        replay(&catalog, &view, &mut keyword, vectors.as_mut().filter(|_| write), write)?;
+        view.keyword = keyword.snapshot();
         let mut shelf = None;
         if let Some(vectors) = &vectors {
             let (opened, segments) = Shelf::open(&dir.join(VECTORS), &name, vectors.dimensions(), seq, write)?;
@@ -141,7 +139,7 @@ fn load_view(db: &Connection, keyword: &KeywordIndex) -> Result<View> {
         facts: Rows::default(),
         counts: Rows::default(),
         end: 0,
-        keyword: keyword.snapshot()?,
+        keyword: keyword.snapshot(),
         vectors: VectorSnapshot::default(),
     };
     let names: HashMap<u32, String> = sources::all(db)?.into_iter().map(|(number, source)| (number, source.id)).collect();
@@ -154,18 +152,24 @@ fn load_view(db: &Connection, keyword: &KeywordIndex) -> Result<View> {
     Ok(view)
 }
 
-/// Brings the indexes from the sequence they reflect to that of the catalog.
-fn replay(catalog: &Catalog, view: &View, keyword: &mut KeywordIndex, mut vectors: Option<&mut VectorStore>) -> Result<()> {
+/// Brings the indexes from the sequence they reflect to that of the catalog; opened for reading, the keyword index in memory.
+fn replay(
+    catalog: &Catalog,
+    view: &View,
+    keyword: &mut KeywordIndex,
+    mut vectors: Option<&mut VectorStore>,
+    write: bool,
+) -> Result<()> {
+    for chunk in keyword.chunks() {
+        if view.classes.get(chunk) == DEAD {
+            keyword.remove(chunk);
+        }
+    }
     let from = vectors.as_ref().map_or(u64::MAX, |vectors| vectors.applied()).min(keyword.applied());
-    if from == view.seq {
+    if from >= view.seq {
         return Ok(());
     }
     tracing::info!(from, to = view.seq, "replaying writes that the indexes lack");
-    for chunk in keyword.chunks()? {
-        if view.classes.get(chunk) == DEAD {
-            keyword.remove(chunk)?;
-        }
-    }
     catalog.read(|db| {
         let mut last: Option<(i64, VersionRecord)> = None;
         ChunkRecord::since(db, from, |chunk| {
@@ -176,7 +180,10 @@ fn replay(catalog: &Catalog, view: &View, keyword: &mut KeywordIndex, mut vector
                 }
                 let (_, version) = last.as_ref().expect("INVARIANT: it was just set");
                 let text = version.text.get(chunk.start..chunk.end).unwrap_or_default();
-                keyword.add(chunk.num, &indexed_terms(version.title.as_deref(), &chunk.headings, text).0)?;
+                keyword.add(chunk.num, indexed_terms(version.title.as_deref(), &chunk.headings, text).0)?;
+                if write {
+                    keyword.spill()?;
+                }
             }
             if let Some(store) = vectors.as_deref_mut()
                 && chunk.vector != 0
@@ -188,7 +195,11 @@ fn replay(catalog: &Catalog, view: &View, keyword: &mut KeywordIndex, mut vector
             Ok(())
         })
     })?;
-    keyword.commit(view.seq)?;
+    if write {
+        keyword.checkpoint(view.seq)?;
+    } else {
+        keyword.publish()?;
+    }
     match vectors {
         Some(vectors) => vectors.checkpoint(view.seq),
         None => Ok(()),

@@ -43,6 +43,11 @@ pub(crate) fn terms(text: &str) -> Terms {
     terms
 }
 
+/// The terms of a text, for measuring another engine on the same ones.
+pub fn analyzed(text: &str) -> Vec<String> {
+    terms(text).into_iter().map(|term| term.text).collect()
+}
+
 /// The spans of `text` whose terms are among those of a query, merged where they touch.
 pub(crate) fn matches(text: &str, wanted: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
     let mut spans: Vec<Range<usize>> = Vec::new();
@@ -91,7 +96,7 @@ fn cjk(word: &str, start: usize, previous: &mut Option<(usize, char)>, terms: &m
 }
 
 /// Lower case without accents. Compatibility forms (full width, ligatures) become the plain ones.
-fn fold(word: &str) -> String {
+pub(super) fn fold(word: &str) -> String {
     if word.is_ascii() {
         return word.to_ascii_lowercase().replace('\'', "");
     }
@@ -110,17 +115,41 @@ fn fold(word: &str) -> String {
 }
 
 /// True for scripts that are written without spaces between words.
-fn is_unspaced(c: char) -> bool {
+pub(super) fn is_unspaced(c: char) -> bool {
     matches!(u32::from(c),
         0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF // Thai, Lao, Myanmar, Khmer
         | 0x3005..=0x3007 | 0x3040..=0x30FF | 0x31F0..=0x31FF | 0xFF66..=0xFF9F // kana
         | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xF900..=0xFAFF | 0x20000..=0x323AF) // Han
 }
 
+/// Common words of English that no other language of the Latin script uses much.
+const ENGLISH: [&str; 16] =
+    ["the", "and", "that", "with", "this", "from", "are", "which", "you", "your", "have", "been", "their", "when", "should", "not"];
+/// One word of so many is among them in a text that is taken for English without further looking.
+const ENGLISH_SHARE: usize = 8;
+/// Shorter texts are not.
+const ENGLISH_WORDS: usize = 24;
+
+/// True for a text in which English words are so many that telling its language takes no statistics, which are dear.
+fn is_plainly_english(text: &str) -> bool {
+    if !text.is_ascii() {
+        return false;
+    }
+    let (mut words, mut english) = (0, 0);
+    for word in text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()) {
+        words += 1;
+        english += usize::from(word.len() <= 6 && ENGLISH.iter().any(|known| known.eq_ignore_ascii_case(word)));
+    }
+    words >= ENGLISH_WORDS && english * ENGLISH_SHARE >= words
+}
+
 /// The stemmer of the text's language. A text too short to tell is taken for English, the language of most code,
 /// product names and queries; a wrong stem costs recall and never precision of exact words that stems keep apart.
 fn stemmer_for(text: &str) -> Option<Stemmer> {
     let sample = text.get(..text.floor_char_boundary(LANGUAGE_SAMPLE_BYTES.min(text.len()))).unwrap_or(text);
+    if is_plainly_english(sample) {
+        return Some(Stemmer::new(Algorithm::English));
+    }
     let detected = whatlang::detect(sample).filter(|info| info.is_reliable()).map(|info| info.lang());
     let algorithm = match detected {
         None | Some(Lang::Eng) => Algorithm::English,
@@ -159,6 +188,16 @@ mod tests {
         assert_eq!(words("Rotating the signing keys"), ["rotat", "the", "sign", "key"]);
         assert_eq!(words("CVE-2024-3094 v1.2.3 node_name"), ["cve", "2024", "3094", "v1.2.3", "node_name"]);
         assert_eq!(words("Café ÅNGSTRÖM"), ["cafe", "angstrom"]);
+    }
+
+    #[test]
+    fn english_is_told_without_statistics_only_where_statistics_agree() {
+        let english = "The report that you sent with your letter is in the folder, and the files from the office are not. \
+                       When you have read this, the clerk should keep them.";
+        let dutch = "De rapporten van het kantoor zijn in de map, en de brief die je met de post hebt gestuurd is er niet. \
+                     Als je dit gelezen hebt, moet de klerk ze bewaren.";
+        assert!(is_plainly_english(english) && !is_plainly_english(dutch) && !is_plainly_english("the and that"));
+        assert_eq!(whatlang::detect(english).map(|info| info.lang()), Some(Lang::Eng));
     }
 
     #[test]

@@ -1,204 +1,368 @@
-//! The tantivy index of chunks: what is written to it, and the view of it that a search reads.
+//! The index of chunks: immutable segments, oldest first, and what a search reads of them.
 //!
-//! Its commit payload names the analysis version, the catalog it belongs to and the sequence it has applied; the engine
-//! replays the rest at open. Dead chunks may linger in it: the rows in memory, not tantivy, say what is alive.
+//! New chunks become a small segment in memory, searchable at once and without touching the disk; small segments are merged
+//! as they come, so that few remain. A checkpoint writes what is in memory as one segment in a folder of its own and then,
+//! in one rename, a manifest that names analysis version, catalog, the sequence that the folders reflect, and the folders.
+//! What came after that sequence is replayed from the catalog at open. Folders are merged in the background.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tantivy::columnar::Column;
-use tantivy::fieldnorm::FieldNormReader;
-use tantivy::index::InvertedIndexReader;
-use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
-use tantivy::tokenizer::{TextAnalyzer, WhitespaceTokenizer};
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term};
+use serde::{Deserialize, Serialize};
 
 use super::analyze;
+use super::bm25::Corpus;
+use super::merge::{self, Merging};
+use super::readable::{Permits, Readable};
+use super::segment::{FIELD_GAP, Segment};
+use crate::access::{Bits, ClassNo, Permit};
 use crate::error::{Error, Result};
+use crate::rows::Rows;
 
-/// Raised when `analyze` yields other terms or the schema changes, so that older indexes are rebuilt.
-const ANALYSIS: u32 = 1;
-const WRITER_MEMORY_BYTES: usize = 64 << 20;
-const WRITER_THREADS: usize = 1;
-const ANALYZER: &str = "analyzed";
+/// Raised when `analyze` yields other terms or the layout changes, so that older indexes are rebuilt.
+const ANALYSIS: u32 = 2;
+const MANIFEST: &str = "manifest.json";
+/// How many added chunks become a segment, at most; and how many are kept in memory while many are added.
+const MAX_PENDING_CHUNKS: usize = 8_192;
+const MAX_MEMORY_CHUNKS: usize = 32_768;
 
-/// The index on disk, open for reading and perhaps for writing.
+/// How often the terms of a title are counted.
+pub(super) const TITLE_WEIGHT: usize = 1;
+/// How often the terms of a heading are counted.
+pub(super) const HEADING_WEIGHT: usize = 1;
+
+/// The index, open for reading and perhaps for writing.
 pub(crate) struct KeywordIndex {
-    reader: IndexReader,
-    writer: Option<IndexWriter>,
-    fields: Fields,
+    dir: PathBuf,
     catalog: String,
     applied: u64,
+    /// Those in folders come first.
+    parts: Vec<Part>,
+    pending: Vec<(u32, String)>,
+    dead: Bits,
+    merging: Option<Merging>,
+    merge_failed: bool,
+    permits: Arc<Permits>,
+    next_folder: u64,
 }
 
-#[derive(Clone, Copy)]
-struct Fields {
-    terms: Field,
-    chunk: Field,
+/// A segment of the index.
+#[derive(Clone)]
+pub(super) struct Part {
+    pub(super) segment: Arc<Segment>,
+    /// The folder that holds it; `None` in memory.
+    pub(super) folder: Option<String>,
+    pub(super) dead: usize,
+}
+
+impl Part {
+    pub(super) fn living(&self) -> usize {
+        self.segment.len().saturating_sub(self.dead)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    analysis: u32,
+    catalog: String,
+    applied: u64,
+    folders: Vec<String>,
 }
 
 impl KeywordIndex {
     /// Opens the index in `dir`. One that belongs to another catalog or analysis, is ahead of `seq`, or cannot be read is
-    /// emptied: `applied()` is 0 then and the engine replays everything.
+    /// emptied: `applied()` is 0 then and the engine replays everything. The caller names the dead by [`Self::remove`].
     pub(crate) fn open(dir: &Path, catalog: &str, seq: u64, write: bool) -> Result<KeywordIndex> {
-        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-        match KeywordIndex::try_open(dir, catalog, seq, write) {
-            Ok(Some(index)) => Ok(index),
-            Ok(None) | Err(Error::Keyword(_)) if write => {
+        let known = KeywordIndex::try_open(dir, catalog, seq, write);
+        let index = match known {
+            Ok(Some(index)) => index,
+            Ok(None) | Err(_) if write => {
                 tracing::warn!(dir = %dir.display(), "the keyword index is missing or stale and is rebuilt from the catalog");
-                std::fs::remove_dir_all(dir).map_err(Error::io(dir))?;
+                if dir.exists() {
+                    std::fs::remove_dir_all(dir).map_err(Error::io(dir))?;
+                }
                 std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-                KeywordIndex::try_open(dir, catalog, seq, write)?
-                    .ok_or_else(|| Error::corrupt("keyword index", "it cannot be created"))
+                let index = KeywordIndex::of(dir, catalog, 0, Vec::new());
+                index.write_manifest(0)?;
+                index
             }
-            Ok(None) => Err(Error::corrupt("keyword index", "it must be rebuilt; open the data directory for writing once")),
-            Err(error) => Err(error),
+            // Beside the process that writes, what is missing is made in memory.
+            Ok(None) => KeywordIndex::of(dir, catalog, 0, Vec::new()),
+            Err(error) => return Err(error),
+        };
+        if write {
+            index.remove_other_folders()?;
+        }
+        Ok(index)
+    }
+
+    fn of(dir: &Path, catalog: &str, applied: u64, parts: Vec<Part>) -> KeywordIndex {
+        let numbers = parts.iter().filter_map(|part| part.folder.as_deref()?.strip_prefix('s')?.parse::<u64>().ok());
+        KeywordIndex {
+            next_folder: numbers.max().map_or(1, |last| last + 1),
+            dir: dir.to_owned(),
+            catalog: catalog.to_owned(),
+            applied,
+            parts,
+            pending: Vec::new(),
+            dead: Bits::default(),
+            merging: None,
+            merge_failed: false,
+            permits: Arc::default(),
         }
     }
 
     fn try_open(dir: &Path, catalog: &str, seq: u64, write: bool) -> Result<Option<KeywordIndex>> {
-        let mut builder = Schema::builder();
-        let indexing = TextFieldIndexing::default().set_tokenizer(ANALYZER).set_index_option(IndexRecordOption::WithFreqs);
-        let fields = Fields {
-            terms: builder.add_text_field("terms", TextOptions::default().set_indexing_options(indexing)),
-            chunk: builder.add_u64_field("chunk", FAST | INDEXED),
+        let path = dir.join(MANIFEST);
+        let manifest = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io(path)(error)),
         };
-        let directory = tantivy::directory::MmapDirectory::open(dir).map_err(tantivy::TantivyError::from)?;
-        let fresh = !Index::exists(&directory).map_err(tantivy::TantivyError::from)?;
-        if fresh && !write {
+        let manifest: Manifest = serde_json::from_slice(&manifest).map_err(|error| Error::corrupt("keyword manifest", error))?;
+        if manifest.analysis != ANALYSIS || manifest.catalog != catalog || (write && manifest.applied > seq) {
             return Ok(None);
         }
-        let index = Index::open_or_create(directory, builder.build())?;
-        index.tokenizers().register(ANALYZER, TextAnalyzer::builder(WhitespaceTokenizer::default()).build());
-        let payload = index.load_metas()?.payload;
-        let applied = match payload.as_deref().map(|payload| read_payload(payload, catalog)) {
-            Some(Some(applied)) if applied <= seq || !write => applied,
-            None if fresh => 0,
-            _ => return Ok(None),
+        let open = |folder: String| {
+            let segment = Arc::new(Segment::open(&dir.join(&folder))?);
+            Ok(Part { segment, folder: Some(folder), dead: 0 })
         };
-        let writer = write.then(|| index.writer_with_num_threads(WRITER_THREADS, WRITER_MEMORY_BYTES)).transpose()?;
-        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Some(KeywordIndex { reader, writer, fields, catalog: catalog.to_owned(), applied }))
+        let parts = manifest.folders.into_iter().map(open).collect::<Result<Vec<_>>>()?;
+        Ok(Some(KeywordIndex::of(dir, catalog, manifest.applied, parts)))
     }
 
-    /// The catalog sequence that the index reflects.
+    /// The catalog sequence that the index on disk reflects.
     pub(crate) fn applied(&self) -> u64 {
         self.applied
     }
 
-    /// Adds a chunk. `terms` are those of [`indexed_terms`].
-    pub(crate) fn add(&self, chunk: u32, terms: &str) -> Result<()> {
-        let mut document = TantivyDocument::new();
-        document.add_text(self.fields.terms, terms);
-        document.add_u64(self.fields.chunk, u64::from(chunk));
-        self.writer()?.add_document(document)?;
+    /// Adds a chunk with a higher number than any before. `terms` are those of [`indexed_terms`].
+    pub(crate) fn add(&mut self, chunk: u32, terms: String) -> Result<()> {
+        self.pending.push((chunk, terms));
+        if self.pending.len() >= MAX_PENDING_CHUNKS {
+            self.publish()?;
+        }
         Ok(())
     }
 
     /// Lets the next merge drop a dead chunk.
-    pub(crate) fn remove(&self, chunk: u32) -> Result<()> {
-        self.writer()?.delete_term(Term::from_field_u64(self.fields.chunk, u64::from(chunk)));
+    pub(crate) fn remove(&mut self, chunk: u32) {
+        let at = self.parts.partition_point(|part| part.segment.chunks.last().is_some_and(|last| *last < chunk));
+        if self.dead.insert(chunk)
+            && let Some(part) = self.parts.get_mut(at).filter(|part| part.segment.doc(chunk).is_some())
+        {
+            part.dead += 1;
+        }
+    }
+
+    /// Makes what was added part of the next snapshot.
+    pub(crate) fn publish(&mut self) -> Result<()> {
+        self.finish_merge(false)?;
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.pending.sort_by_key(|(chunk, _)| *chunk);
+        let segment = Arc::new(Segment::build(&self.pending)?);
+        self.pending.clear();
+        let dead = self.dead_in(&segment);
+        self.parts.push(Part { segment, folder: None, dead });
+        while let Some(run) = merge::in_memory(&self.parts) {
+            let merged = self.merge_run(run.clone(), None)?;
+            self.parts.splice(run, merged);
+        }
         Ok(())
     }
 
-    /// Makes what was added searchable and records that the index reflects `seq`.
-    pub(crate) fn commit(&mut self, seq: u64) -> Result<()> {
-        let payload = format!("{ANALYSIS} {} {seq}", self.catalog);
-        let writer = self.writer.as_mut().ok_or_else(read_only)?;
-        let mut commit = writer.prepare_commit()?;
-        commit.set_payload(&payload);
-        commit.commit()?;
-        self.applied = seq;
-        self.reader.reload()?;
+    /// Writes what is in memory, and records that the index on disk reflects `seq`.
+    pub(crate) fn checkpoint(&mut self, seq: u64) -> Result<()> {
+        self.publish()?;
+        if self.applied < seq {
+            self.flush()?;
+            self.parts.retain(|part| part.living() > 0);
+            self.write_manifest(seq)?;
+            self.applied = seq;
+        }
+        if self.merging.is_none()
+            && !self.merge_failed
+            && let Some(run) = merge::in_folders(&self.parts)
+        {
+            let folder = self.folder()?;
+            let parts = self.parts.get(run).unwrap_or_default().iter().map(|part| part.segment.clone()).collect();
+            self.merging = Some(Merging::start(parts, self.dead.clone(), self.dir.join(&folder), folder));
+        }
+        Ok(())
+    }
+
+    /// Writes what is in memory into a folder that no manifest names yet.
+    fn flush(&mut self) -> Result<()> {
+        let start = self.parts.partition_point(|part| part.folder.is_some());
+        let run = start..self.parts.len();
+        if !run.is_empty() {
+            let folder = self.folder()?;
+            let merged = self.merge_run(run.clone(), Some(folder))?;
+            self.parts.splice(run, merged);
+        }
+        Ok(())
+    }
+
+    fn merge_run(&self, run: std::ops::Range<usize>, folder: Option<String>) -> Result<Option<Part>> {
+        let segments: Vec<_> = self.parts.get(run).unwrap_or_default().iter().map(|part| part.segment.clone()).collect();
+        let path = folder.as_ref().map(|folder| self.dir.join(folder));
+        let merged = Segment::merge(&segments, &self.dead, path.as_deref())?;
+        Ok(merged.map(|segment| Part { segment: Arc::new(segment), folder, dead: 0 }))
+    }
+
+    /// Puts the segment that was merged in the background in the place of its parts.
+    fn finish_merge(&mut self, wait: bool) -> Result<()> {
+        let Some(merging) = self.merging.take_if(|merging| wait || merging.is_finished()) else { return Ok(()) };
+        let (ids, folder, merged) = match merging.finish() {
+            Ok(merged) => merged,
+            Err(error) => {
+                // Its parts are as they were; a disk that failed once is not tried again before the next open.
+                tracing::warn!(%error, "segments of the keyword index could not be merged");
+                self.merge_failed = true;
+                return Ok(());
+            }
+        };
+        // Parts of which nothing lives may have been dropped meanwhile.
+        let Some(first) = self.parts.iter().position(|part| ids.contains(&part.segment.id)) else { return Ok(()) };
+        self.parts.retain({
+            let mut at = 0;
+            move |part| {
+                at += 1;
+                at - 1 == first || !ids.contains(&part.segment.id)
+            }
+        });
+        let merged = merged.map(|segment| {
+            let dead = self.dead_in(&segment);
+            Part { segment: Arc::new(segment), folder: Some(folder), dead }
+        });
+        self.parts.splice(first..=first, merged);
+        self.write_manifest(self.applied)?;
+        self.remove_other_folders()
+    }
+
+    fn dead_in(&self, segment: &Segment) -> usize {
+        segment.chunks.iter().filter(|chunk| self.dead.contains(**chunk)).count()
+    }
+
+    fn folder(&mut self) -> Result<String> {
+        let folder = format!("s{}", self.next_folder);
+        self.next_folder += 1;
+        let path = self.dir.join(&folder);
+        std::fs::create_dir_all(&path).map_err(Error::io(&path))?;
+        Ok(folder)
+    }
+
+    fn write_manifest(&self, applied: u64) -> Result<()> {
+        let folders = self.parts.iter().filter_map(|part| part.folder.clone()).collect();
+        let manifest = Manifest { analysis: ANALYSIS, catalog: self.catalog.clone(), applied, folders };
+        let bytes = serde_json::to_vec(&manifest).map_err(|error| Error::corrupt("keyword manifest", error))?;
+        let (path, new) = (self.dir.join(MANIFEST), self.dir.join("manifest.new"));
+        let mut file = File::create(&new).map_err(Error::io(&new))?;
+        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(Error::io(&new))?;
+        std::fs::rename(&new, &path).map_err(Error::io(&path))?;
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(Error::io(&self.dir))
+    }
+
+    /// Removes folders that hold no part of the index and are not being written.
+    fn remove_other_folders(&self) -> Result<()> {
+        let used = |name: &str| {
+            self.parts.iter().any(|part| part.folder.as_deref() == Some(name))
+                || self.merging.as_ref().is_some_and(|merging| merging.folder() == name)
+        };
+        for entry in std::fs::read_dir(&self.dir).map_err(Error::io(&self.dir))? {
+            let entry = entry.map_err(Error::io(&self.dir))?;
+            if entry.path().is_dir() && !used(&entry.file_name().to_string_lossy()) {
+                std::fs::remove_dir_all(entry.path()).map_err(Error::io(entry.path()))?;
+            }
+        }
         Ok(())
     }
 
     /// The chunks that the index still holds, alive or not.
-    pub(crate) fn chunks(&self) -> Result<Vec<u32>> {
-        let snapshot = self.snapshot()?;
-        let mut chunks = Vec::new();
-        for segment in snapshot.segments.iter() {
-            chunks.extend(segment.reader.doc_ids_alive().map(|doc| segment.chunk(doc)));
-        }
-        Ok(chunks)
+    pub(crate) fn chunks(&self) -> Vec<u32> {
+        self.parts.iter().flat_map(|part| &part.segment.chunks).copied().collect()
+    }
+
+    /// Keeps memory within bounds while a catalog is replayed, where nothing is published.
+    pub(crate) fn spill(&mut self) -> Result<()> {
+        let in_memory = self.parts.iter().filter(|part| part.folder.is_none()).map(|part| part.segment.len()).sum::<usize>();
+        if in_memory >= MAX_MEMORY_CHUNKS { self.flush() } else { Ok(()) }
     }
 
     /// What a search reads: fixed until the next one is taken.
-    pub(crate) fn snapshot(&self) -> Result<KeywordSnapshot> {
-        let searcher = self.reader.searcher();
-        let segments = searcher
-            .segment_readers()
-            .iter()
-            .map(|reader| {
-                Ok(Segment {
-                    chunks: reader.fast_fields().u64("chunk")?,
-                    postings: reader.inverted_index(self.fields.terms)?,
-                    lengths: reader.get_fieldnorms_reader(self.fields.terms)?,
-                    reader: reader.clone(),
-                })
-            })
-            .collect::<tantivy::Result<Vec<_>>>()?;
-        Ok(KeywordSnapshot { segments: segments.into(), terms: self.fields.terms })
-    }
-
-    fn writer(&self) -> Result<&IndexWriter> {
-        self.writer.as_ref().ok_or_else(read_only)
+    pub(crate) fn snapshot(&self) -> KeywordSnapshot {
+        let segments = self.parts.iter().map(|part| part.segment.clone()).collect();
+        KeywordSnapshot { segments, permits: self.permits.clone() }
     }
 }
 
-fn read_only() -> Error {
-    Error::invalid("data", "the data directory is open for reading only")
-}
-
-fn read_payload(payload: &str, catalog: &str) -> Option<u64> {
-    let mut words = payload.split(' ');
-    let analysis: u32 = words.next()?.parse().ok()?;
-    (analysis == ANALYSIS && words.next()? == catalog).then(|| words.next()?.parse().ok())?
+impl Drop for KeywordIndex {
+    /// Waits for a merge in the background: its folder is not to be written to after the directory is given up.
+    fn drop(&mut self) {
+        if let Some(merging) = self.merging.take() {
+            drop(merging.finish());
+        }
+    }
 }
 
 /// What is indexed for a chunk: the terms of its title, of headings that its text does not begin with, and of its text,
-/// parted by spaces; and their number.
+/// parted by spaces, and by [`FIELD_GAP`] where another field begins; and their number. Terms of titles and headings stand
+/// there as often as they count.
 pub(crate) fn indexed_terms(title: Option<&str>, headings: &[String], text: &str) -> (String, u32) {
     let mut context = String::new();
-    for part in title.into_iter().chain(headings.iter().map(String::as_str)) {
+    let mut parts = Vec::new();
+    let titles = title.into_iter().map(|title| (title, TITLE_WEIGHT));
+    for (part, weight) in titles.chain(headings.iter().map(|heading| (heading.as_str(), HEADING_WEIGHT))) {
         // The chunk under a heading begins with it.
         if !context.contains(part) && !text.get(..text.floor_char_boundary(part.len() + 8)).is_some_and(|head| head.contains(part))
         {
             context.push_str(part);
             context.push('\n');
+            parts.push((context.len(), weight));
         }
     }
     context.push_str(text);
-    let terms = analyze::terms(&context);
-    let count = u32::try_from(terms.len()).unwrap_or(u32::MAX);
-    let mut joined = String::with_capacity(terms.len() * 6);
-    for term in terms {
-        joined.push_str(&term.text);
-        joined.push(' ');
+    parts.push((context.len(), 1));
+    let mut terms = analyze::terms(&context).into_iter().peekable();
+    let mut joined = String::with_capacity(context.len());
+    let mut count = 0u32;
+    for (end, weight) in parts {
+        let mut part = String::new();
+        let mut length = 0;
+        while let Some(term) = terms.next_if(|term| term.span.start < end) {
+            part.push_str(&term.text);
+            part.push(' ');
+            length += 1;
+        }
+        for _ in 0..weight {
+            joined.push_str(&part);
+            joined.push(FIELD_GAP);
+            count = count.saturating_add(length);
+        }
     }
+    joined.pop();
     (joined, count)
-}
-
-/// One segment of the index, as a search reads it.
-#[derive(Clone)]
-pub(super) struct Segment {
-    reader: tantivy::SegmentReader,
-    chunks: Column<u64>,
-    pub(super) postings: Arc<InvertedIndexReader>,
-    pub(super) lengths: FieldNormReader,
-}
-
-impl Segment {
-    /// The chunk that a tantivy document of this segment is.
-    #[inline]
-    pub(super) fn chunk(&self, doc: u32) -> u32 {
-        u32::try_from(self.chunks.values.get_val(doc)).unwrap_or(u32::MAX)
-    }
 }
 
 /// An unchanging view of the index.
 #[derive(Clone)]
 pub(crate) struct KeywordSnapshot {
-    pub(super) segments: Arc<[Segment]>,
-    pub(super) terms: Field,
+    pub(super) segments: Arc<[Arc<Segment>]>,
+    permits: Arc<Permits>,
+}
+
+impl KeywordSnapshot {
+    /// What a permit admits of the index under `rows`; `corpus` counts the chunks that it admits.
+    pub(crate) fn readable(&self, permit: &Permit, rows: &Rows<ClassNo>, corpus: impl FnOnce() -> Corpus) -> Arc<Readable> {
+        self.permits.get(permit, &self.segments, rows, corpus)
+    }
+
+    /// Forgets what was counted for permits.
+    pub(crate) fn forget_permits(&self) {
+        self.permits.clear();
+    }
 }

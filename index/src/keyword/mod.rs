@@ -1,12 +1,26 @@
-//! Keyword search: analysis, the tantivy index of chunks, and BM25 over what the caller may read.
+//! Keyword search: analysis, the index of chunks, and BM25 over what the caller may read.
 //!
-//! The index is derived from the catalog. It knows nothing of documents or ACLs: one tantivy document is one chunk, and
-//! every posting is checked against the permit while it is scored.
+//! The index is derived from the catalog. It knows nothing of documents or ACLs: what a permit admits is a bitmap over it,
+//! made from `chunk → class`. Scores and statistics come from permitted chunks alone.
 
 mod analyze;
+mod blocks;
 mod bm25;
+mod clause;
 mod index;
+mod merge;
+mod query;
+mod ranking;
+mod readable;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod top;
 
-pub(crate) use analyze::{matches, terms};
-pub(crate) use bm25::{Collected, Corpus, collect};
+#[doc(hidden)]
+pub use analyze::analyzed;
+pub(crate) use analyze::matches;
+pub(crate) use bm25::Corpus;
 pub(crate) use index::{KeywordIndex, KeywordSnapshot, indexed_terms};
+pub(crate) use query::Question;
+pub(crate) use ranking::Ranking;

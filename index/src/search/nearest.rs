@@ -5,6 +5,7 @@ use super::rank::{Scope, rank};
 use crate::access::Caller;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::keyword::Question;
 use crate::timestamp::Timestamp;
 
 impl Engine {
@@ -17,7 +18,7 @@ impl Engine {
         query.check(self.model().map_or(0, |model| model.dimensions))?;
         let (permit, view) = self.permit(caller, now);
         let scope = Scope::new(&self.state.read().access, &permit, &view, &query.filter);
-        let ranked = rank(&scope, query, Mode::Vector, &[])?;
+        let ranked = rank(&scope, query, Mode::Vector, &Question::default())?;
         Ok(ranked.into_iter().map(|candidate| (candidate.chunk, candidate.score)).collect())
     }
 }

@@ -8,7 +8,7 @@ use super::run::Warning;
 use crate::access::{Access, Bits, Guard, Permit};
 use crate::engine::View;
 use crate::error::Result;
-use crate::keyword;
+use crate::keyword::{Question, Ranking};
 use crate::timestamp::Timestamp;
 
 /// How many candidates each half brings to the fusion, at least.
@@ -39,12 +39,6 @@ impl<'a> Scope<'a> {
         Scope { permit, view, filter: classes, modified_after: filter.modified_after.map(Timestamp::seconds) }
     }
 
-    /// True when the caller may read the chunk.
-    #[inline]
-    fn readable(&self, chunk: u32) -> bool {
-        self.permit.admits(self.view.classes.get(chunk))
-    }
-
     /// True when the filter admits a readable chunk.
     #[inline]
     fn wanted(&self, chunk: u32) -> bool {
@@ -64,45 +58,53 @@ pub(super) fn effective_mode(query: &Query, view: &View) -> (Mode, Vec<Warning>)
 }
 
 /// The best candidates of a mode, best first.
-pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, words: &[String]) -> Result<Vec<Candidate>> {
+pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Question) -> Result<Vec<Candidate>> {
     let view = scope.view;
     let depth = if mode == Mode::Hybrid { MIN_CANDIDATES.max(query.limit) } else { query.limit };
     let candidate = |chunk: u32| {
         let order = view.facts.get(chunk).order;
         Candidate { chunk, order, keyword: None, vector: None, score: 0.0 }
     };
-    let collected = match mode {
-        Mode::Vector => None,
-        _ => {
-            let corpus = view.corpus(scope.permit.classes());
-            Some(keyword::collect(&view.keyword, words, corpus, |chunk| scope.readable(chunk))?)
-        }
+    // Requirements and exclusions narrow both halves.
+    let ranking = if mode != Mode::Vector || question.constrains() {
+        let readable = view.keyword.readable(scope.permit, &view.classes, || view.corpus(scope.permit.classes()));
+        Some(Ranking::new(&view.keyword, question, readable)?)
+    } else {
+        None
     };
-    let by_words = collected.iter().flat_map(keyword::Collected::scores).filter(|(chunk, _)| scope.wanted(*chunk));
-    let by_words: Vec<_> = by_words.map(|(chunk, score)| Candidate { keyword: Some(score), score, ..candidate(chunk) }).collect();
-    let mut candidates = fuse::best(by_words, depth);
+    let by_words = match (&ranking, mode) {
+        (Some(ranking), Mode::Keyword | Mode::Hybrid) => {
+            ranking.top(depth, |chunk| scope.wanted(chunk), |chunk| view.facts.get(chunk).order)?
+        }
+        _ => Vec::new(),
+    };
+    let by_words = by_words.into_iter().map(|(chunk, score)| Candidate { keyword: Some(score), score, ..candidate(chunk) });
+    let mut candidates: Vec<Candidate> = by_words.collect();
     let Some(vector) = query.vector.as_deref().filter(|_| mode != Mode::Keyword) else { return Ok(candidates) };
     let vector = crate::vector::normalized(vector, vector.len())?;
     let similarity = |chunk: u32| view.facts.get(chunk).vector.then(|| view.vectors.similarity(chunk, &vector)).flatten();
+    let narrowed = ranking.as_ref().filter(|_| question.constrains());
     let near = crate::vector::Scope {
         permitted: scope.filter.as_ref().unwrap_or(scope.permit.bits()),
         classes: &view.classes,
         order: &|chunk| view.facts.get(chunk).order,
-        wanted: &|chunk| scope.wanted(chunk),
+        wanted: &|chunk| scope.wanted(chunk) && narrowed.is_none_or(|ranking| ranking.admits(chunk)),
     };
     let by_meaning = view.vectors.search(&near, &vector, depth, query.exact).into_iter();
     let by_meaning: Vec<_> =
         by_meaning.map(|(chunk, score)| Candidate { vector: Some(score), score, ..candidate(chunk) }).collect();
-    let Some(collected) = collected else { return Ok(by_meaning) };
+    let Some(ranking) = ranking.filter(|_| mode == Mode::Hybrid) else { return Ok(by_meaning) };
     let known: HashSet<u32> = candidates.iter().map(|candidate| candidate.chunk).collect();
     for candidate in &mut candidates {
         candidate.vector = similarity(candidate.chunk);
     }
+    let others: Vec<Candidate> = by_meaning.into_iter().filter(|candidate| !known.contains(&candidate.chunk)).collect();
+    let chunks: Vec<u32> = others.iter().map(|candidate| candidate.chunk).collect();
     candidates.extend(
-        by_meaning.into_iter().filter(|candidate| !known.contains(&candidate.chunk)).map(|candidate| Candidate {
-            keyword: Some(collected.score(candidate.chunk)).filter(|score| *score > 0.0),
-            ..candidate
-        }),
+        others
+            .into_iter()
+            .zip(ranking.scores(&chunks)?)
+            .map(|(candidate, score)| Candidate { keyword: Some(score).filter(|score| *score > 0.0), ..candidate }),
     );
     fuse::combine(&mut candidates);
     Ok(fuse::best(candidates, query.limit))

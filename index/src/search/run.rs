@@ -14,7 +14,7 @@ use crate::catalog::{ChunkRecord, DocumentRecord, sources};
 use crate::citation::Citation;
 use crate::engine::{Engine, Place, Reading, Wanted};
 use crate::error::{Error, Result};
-use crate::keyword;
+use crate::keyword::{self, Question};
 use crate::timestamp::Timestamp;
 
 /// The answer to a query.
@@ -93,8 +93,8 @@ impl Engine {
         let (permit, view) = self.permit(caller, now);
         let (mode, _) = effective_mode(query, &view);
         let scope = Scope::new(&self.state.read().access, &permit, &view, &query.filter);
-        let words: Vec<String> = keyword::terms(&query.text).into_iter().map(|term| term.text).collect();
-        let ranked = rank(&scope, query, mode, &words)?;
+        let question = Question::parse(&query.text);
+        let ranked = rank(&scope, query, mode, &question)?;
         self.catalog.read(|db| {
             let mut seen = HashSet::new();
             let mut found = Vec::new();
@@ -114,6 +114,24 @@ impl Engine {
         })
     }
 
+    /// The best chunks by their numbers in this data directory, and their scores, without reading any text. For measuring
+    /// rankings alone.
+    #[doc(hidden)]
+    pub fn rank_chunks(&self, caller: &Caller, query: &Query, now: Timestamp) -> Result<Vec<(u32, f32)>> {
+        query.check(self.model().map_or(0, |model| model.dimensions))?;
+        let (permit, view) = self.permit(caller, now);
+        let (mode, _) = effective_mode(query, &view);
+        let scope = Scope::new(&self.state.read().access, &permit, &view, &query.filter);
+        let ranked = rank(&scope, query, mode, &Question::parse(&query.text))?;
+        Ok(ranked.into_iter().map(|candidate| (candidate.chunk, candidate.score)).collect())
+    }
+
+    /// Forgets what keyword search counted for permits, so that the next search of any caller counts anew. For measuring.
+    #[doc(hidden)]
+    pub fn forget_counts(&self) {
+        self.state.read().view.keyword.forget_permits();
+    }
+
     /// One run of a search. True when a candidate could not be shown any more.
     fn attempt(&self, caller: &Caller, query: &Query, now: Timestamp) -> Result<(Results, bool)> {
         let (permit, view) = self.permit(caller, now);
@@ -123,14 +141,13 @@ impl Engine {
         let (permit, view) = (permit.as_ref(), view.as_ref());
         let (mode, warnings) = effective_mode(query, view);
         let scope = Scope::new(&self.state.read().access, permit, view, &query.filter);
-        let words: Vec<String> = keyword::terms(&query.text).into_iter().map(|term| term.text).collect();
-        let ranked = rank(&scope, query, mode, &words)?;
-        let wanted: HashSet<&str> = words.iter().map(String::as_str).collect();
+        let question = Question::parse(&query.text);
+        let ranked = rank(&scope, query, mode, &question)?;
         let mut readings = BTreeMap::new();
         let mut hits = self.catalog.read(|db| {
             let mut hits = Vec::with_capacity(ranked.len());
             for candidate in &ranked {
-                if let Some(hit) = self.hit(db, permit, candidate, query, &wanted, &mut readings)? {
+                if let Some(hit) = self.hit(db, permit, candidate, query, &question, &mut readings)? {
                     hits.push((candidate.chunk, hit));
                 }
             }
@@ -156,7 +173,7 @@ impl Engine {
         permit: &Permit,
         candidate: &Candidate,
         query: &Query,
-        wanted: &HashSet<&str>,
+        question: &Question,
         readings: &mut BTreeMap<i64, Option<Arc<Reading>>>,
     ) -> Result<Option<Hit>> {
         let Some(chunk) = ChunkRecord::get(db, candidate.chunk)? else { return Ok(None) };
@@ -175,7 +192,7 @@ impl Engine {
         let Some(reading) = reading else { return Ok(None) };
         let place = with_neighbors(db, &reading, &chunk, query.neighbors)?;
         let Some((text, citation)) = reading.cite(self, place, Some(&chunk)) else { return Ok(None) };
-        let highlights = keyword::matches(text, |term| wanted.contains(term));
+        let highlights = keyword::matches(text, |term| question.means(term));
         Ok(Some(Hit {
             score: candidate.score,
             highlights: highlights.into_iter().map(|span| [span.start, span.end]).collect(),

@@ -10,7 +10,7 @@ use sightline_index::{
 };
 
 use super::dice::Dice;
-use super::naive::{DIMENSIONS, Document, Key, Mode, Naive, Passage, Question, Version, Who};
+use super::naive::{DIMENSIONS, Document, Key, Mode, Naive, Part, Passage, Question, Version, Who};
 
 /// What a run found.
 #[derive(Debug, Default)]
@@ -454,6 +454,23 @@ impl History {
             .collect()
     }
 
+    /// A query: mostly plain words.
+    fn parts(&mut self) -> Vec<Part> {
+        let plain = |word: String| Part { sign: None, words: vec![word], quoted: false, prefix: false };
+        let mut parts: Vec<Part> = self.words(4).into_iter().map(plain).collect();
+        while self.dice.chance(20) {
+            let sign = *self.dice.pick(&[None, Some('+'), Some('-')]);
+            let part = match self.dice.below(3) {
+                0 => Part { sign, words: self.words(2), quoted: true, prefix: false },
+                1 => Part { sign, words: vec![format!("k{}", 10 + self.dice.below(15))], quoted: false, prefix: true },
+                _ => Part { sign, words: vec![self.words(1).remove(0)], quoted: false, prefix: false },
+            };
+            let at = self.dice.below(parts.len() + 1);
+            parts.insert(at, part);
+        }
+        parts
+    }
+
     /// Of length 1, with components whose products are exact, so that ties are real and sums have no rounding.
     fn vector(&mut self) -> Vec<f32> {
         (0..DIMENSIONS).map(|_| if self.dice.chance(50) { 0.25 } else { -0.25 }).collect()
@@ -510,7 +527,7 @@ impl History {
         let modes = [Mode::Keyword, Mode::Vector, Mode::Hybrid];
         for who in self.callers() {
             let question = Question {
-                words: self.words(4),
+                parts: self.parts(),
                 vector: self.vector(),
                 mode: *self.dice.pick(&modes),
                 limit: *self.dice.pick(&[1, 5, 100]),
@@ -532,7 +549,7 @@ impl History {
     fn compare_search(&mut self, who: &Who, question: &Question) {
         self.tally.comparisons += 1;
         let query = Query {
-            text: question.words.join(" "),
+            text: question.parts.iter().map(Part::text).collect::<Vec<_>>().join(" "),
             vector: Some(question.vector.clone()),
             mode: match question.mode {
                 Mode::Keyword => EngineMode::Keyword,
@@ -586,7 +603,7 @@ impl History {
             .collect();
         if expected != got {
             self.tally.differences += 1;
-            self.note(format!("{who:?} asked {:?} {:?}\nexpected {expected:#?}\ngot {got:#?}", question.mode, question.words));
+            self.note(format!("{who:?} asked {:?} {:?}\nexpected {expected:#?}\ngot {got:#?}", question.mode, question.parts));
         }
         for hit in &found.hits {
             let (citation, key) = (&hit.citation, (hit.citation.source.clone(), hit.citation.document.clone()));

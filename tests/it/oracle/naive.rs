@@ -7,6 +7,8 @@ use serde_json::Value;
 
 pub(crate) const DIMENSIONS: usize = 16;
 const CANDIDATES: usize = 200;
+/// How often the words of titles, headings and texts count.
+const FIELD_WEIGHTS: [usize; 3] = [1, 1, 1];
 
 #[derive(Clone, Debug)]
 pub(crate) struct Passage {
@@ -119,8 +121,63 @@ pub(crate) enum Mode {
     Hybrid,
 }
 
-pub(crate) struct Question {
+/// A part of a query: a word, or words in quotes.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) sign: Option<char>,
     pub(crate) words: Vec<String>,
+    pub(crate) quoted: bool,
+    /// A single word with an asterisk after it.
+    pub(crate) prefix: bool,
+}
+
+impl Part {
+    /// As a person writes it.
+    pub(crate) fn text(&self) -> String {
+        let sign = self.sign.map(String::from).unwrap_or_default();
+        let words = self.words.join(" ");
+        let words = if self.quoted { format!("\"{words}\"") } else { words };
+        format!("{sign}{words}{}", if self.prefix { "*" } else { "" })
+    }
+
+    /// Its words as they rank: what is excluded does not.
+    fn ranking(&self) -> Vec<Word> {
+        let words = self.words.iter().filter(|_| self.sign != Some('-'));
+        words.map(|word| Word { text: word.clone(), prefix: self.prefix }).collect()
+    }
+
+    /// Whether fields have it, side by side.
+    fn stands_in(&self, fields: &[Vec<String>]) -> bool {
+        fields.iter().any(|field| {
+            field.windows(self.words.len()).any(|window| {
+                window.iter().zip(&self.words).all(|(a, b)| if self.prefix { a.starts_with(b.as_str()) } else { a == b })
+            })
+        })
+    }
+
+    fn admits(&self, fields: &[Vec<String>]) -> bool {
+        match self.sign {
+            Some('-') => !self.stands_in(fields),
+            Some(_) => self.stands_in(fields),
+            None => !self.quoted || self.stands_in(fields),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Word {
+    text: String,
+    prefix: bool,
+}
+
+impl Word {
+    fn means(&self, other: &str) -> bool {
+        if self.prefix { other.starts_with(&self.text) } else { other == self.text }
+    }
+}
+
+pub(crate) struct Question {
+    pub(crate) parts: Vec<Part>,
     pub(crate) vector: Vec<f32>,
     pub(crate) mode: Mode,
     pub(crate) limit: usize,
@@ -299,7 +356,9 @@ impl Naive {
     /// The answer by the formulas.
     pub(crate) fn search(&self, who: &Who, question: &Question) -> Vec<Hit> {
         let seen = self.seen(who);
-        let words: Vec<Vec<String>> = seen.iter().map(|seen| indexed_words(seen)).collect();
+        let fields: Vec<Vec<Vec<String>>> = seen.iter().map(|seen| indexed_fields(seen)).collect();
+        let words: Vec<Vec<String>> = fields.iter().map(|fields| counted_words(fields)).collect();
+        let asked: Vec<Word> = question.parts.iter().flat_map(Part::ranking).collect();
         let wanted = |seen: &Seen<'_>| {
             question.sources.as_ref().is_none_or(|sources| sources.contains(&seen.key.0))
                 && question.labels.iter().all(|(label, value)| seen.document.labels.get(label) == Some(value))
@@ -308,12 +367,12 @@ impl Naive {
         let scored: Vec<Hit> = seen
             .iter()
             .enumerate()
-            .filter(|(_, seen)| wanted(seen))
+            .filter(|(at, seen)| wanted(seen) && question.parts.iter().all(|part| part.admits(&fields[*at])))
             .map(|(at, seen)| Hit {
                 key: seen.key.clone(),
                 ordinal: seen.ordinal,
                 score: 0.0,
-                keyword: bm25(&words, at, &question.words),
+                keyword: bm25(&words, at, &asked),
                 vector: seen.passage.vector.as_ref().map(|vector| dot(vector, &question.vector)),
                 order: order(seen.key, seen.ordinal),
             })
@@ -363,29 +422,34 @@ fn time_of(text: &str) -> Option<i64> {
 
 /// Title, heading and text: the histories use words that analysis leaves as they are, and titles and headings that do not
 /// occur in texts.
-fn indexed_words(seen: &Seen<'_>) -> Vec<String> {
-    let title = seen.document.versions.last().and_then(|version| version.title.clone());
-    let context = title.into_iter().chain(seen.passage.heading.clone()).collect::<Vec<_>>().join(" ");
-    format!("{context} {}", seen.passage.text).split_whitespace().map(str::to_owned).collect()
+fn indexed_fields(seen: &Seen<'_>) -> Vec<Vec<String>> {
+    let split = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let title = seen.document.versions.last().and_then(|version| version.title.clone()).unwrap_or_default();
+    vec![split(&title), split(&seen.passage.heading.clone().unwrap_or_default()), split(&seen.passage.text)]
+}
+
+/// The words of fields, each as often as it counts.
+fn counted_words(fields: &[Vec<String>]) -> Vec<String> {
+    fields.iter().zip(FIELD_WEIGHTS).flat_map(|(field, weight)| std::iter::repeat_n(field, weight)).flatten().cloned().collect()
 }
 
 /// Robertson & Zaragoza 2009, k1 = 0.9, b = 0.4, idf = ln(1 + (N − df + ½) / (df + ½)); `None` without any of the words.
-fn bm25(corpus: &[Vec<String>], at: usize, query: &[String]) -> Option<f32> {
+fn bm25(corpus: &[Vec<String>], at: usize, query: &[Word]) -> Option<f32> {
     let (k1, b) = (0.9f32, 0.4f32);
     let n = corpus.len() as f64;
     let average = (corpus.iter().map(Vec::len).sum::<usize>() as f64 / n).max(1.0) as f32;
     let norm = k1 * (1.0 - b + b * corpus[at].len() as f32 / average);
     let mut score = None;
-    let mut done: Vec<&String> = Vec::new();
+    let mut done: Vec<&Word> = Vec::new();
     for word in query {
         if done.contains(&word) {
             continue;
         }
         done.push(word);
         let repeats = query.iter().filter(|other| *other == word).count() as f32;
-        let frequency = corpus[at].iter().filter(|other| *other == word).count() as f32;
+        let frequency = corpus[at].iter().filter(|other| word.means(other)).count() as f32;
         if frequency > 0.0 {
-            let df = corpus.iter().filter(|words| words.contains(word)).count() as f64;
+            let df = corpus.iter().filter(|words| words.iter().any(|other| word.means(other))).count() as f64;
             let idf = (1.0 + (n - df + 0.5) / (df + 0.5)).ln() as f32;
             score = Some(score.unwrap_or(0.0) + idf * repeats * frequency * (k1 + 1.0) / (frequency + norm));
         }

@@ -1,0 +1,238 @@
+//! What a segment knows of a word's postings: where each block of 128 ends and how high it can score.
+//!
+//! Made on the first use of a word by one pass over its postings, independent of any caller, and kept within a bound.
+//! [`bound`] says why no block scores higher than its bound, whatever the caller.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+use tantivy::TantivyError;
+use tantivy::index::InvertedIndexReader;
+use tantivy::postings::{BlockSegmentPostings, TermInfo};
+use tantivy::schema::IndexRecordOption;
+
+use super::bm25::{B, K1, norms};
+use super::segment::Spread;
+use crate::error::Result;
+
+/// What bounds are raised by.
+pub(super) const SLACK: f32 = 1.0001;
+/// Postings in a block, as tantivy decodes them.
+const BLOCK: usize = 128;
+/// A word in at least one of so many documents keeps a bitmap of them.
+const DENSE: usize = 16;
+/// What the lists of one segment may take, in bytes, and in bytes for each of its chunks; beyond it they are made anew.
+const MAX_LIST_BYTES: usize = 1 << 20;
+const MAX_LIST_BYTES_PER_CHUNK: usize = 32;
+
+/// The postings of a word in one segment.
+pub(super) struct WordList {
+    postings: Postings,
+    /// How many documents have the word, alive or not.
+    pub(super) len: u32,
+    /// By block: its last document.
+    last: Vec<u32>,
+    /// By block: the least K_M(l) / f.
+    least: Vec<f32>,
+    /// The documents, where they are many.
+    pub(super) members: Option<Vec<u64>>,
+}
+
+/// Where the postings are.
+enum Postings {
+    Stored(TermInfo),
+    /// Documents and frequencies of a prefix.
+    Merged(Arc<[u32]>, Arc<[u32]>),
+}
+
+impl WordList {
+    /// The list of a term of the dictionary.
+    pub(super) fn stored(reader: &InvertedIndexReader, info: TermInfo, lengths: &[u8], spread: Spread) -> Result<WordList> {
+        let len = info.doc_freq;
+        WordList { postings: Postings::Stored(info), len, last: Vec::new(), least: Vec::new(), members: None }
+            .measured(reader, lengths, spread)
+    }
+
+    /// The list of a prefix: ascending documents, and how often each has one of its terms.
+    pub(super) fn merged(
+        reader: &InvertedIndexReader,
+        docs: Vec<u32>,
+        frequencies: Vec<u32>,
+        lengths: &[u8],
+        spread: Spread,
+    ) -> Result<WordList> {
+        let len = u32::try_from(docs.len()).unwrap_or(u32::MAX);
+        let postings = Postings::Merged(docs.into(), frequencies.into());
+        WordList { postings, len, last: Vec::new(), least: Vec::new(), members: None }.measured(reader, lengths, spread)
+    }
+
+    fn measured(mut self, reader: &InvertedIndexReader, lengths: &[u8], spread: Spread) -> Result<WordList> {
+        let norms = norms(spread.average);
+        let mut members = (self.len as usize * DENSE >= lengths.len()).then(|| vec![0u64; lengths.len().div_ceil(64)]);
+        let mut cursor = self.open(reader, IndexRecordOption::WithFreqs)?;
+        while let Some(&end) = cursor.docs().last() {
+            let mut low = f32::MAX;
+            for (&doc, &frequency) in cursor.docs().iter().zip(cursor.frequencies()) {
+                let code = lengths.get(doc as usize).copied().unwrap_or_default();
+                low = low.min(norms.get(usize::from(code)).copied().unwrap_or_default() / frequency as f32);
+                if let Some(word) = members.as_mut().and_then(|words| words.get_mut(doc as usize / 64)) {
+                    *word |= 1 << (doc % 64);
+                }
+            }
+            self.last.push(end);
+            self.least.push(low);
+            cursor.advance();
+        }
+        self.members = members;
+        Ok(self)
+    }
+
+    /// A cursor over the blocks.
+    pub(super) fn open(&self, reader: &InvertedIndexReader, option: IndexRecordOption) -> Result<Cursor> {
+        Ok(match &self.postings {
+            Postings::Stored(info) => {
+                Cursor::Stored(Box::new(reader.read_block_postings_from_terminfo(info, option).map_err(TantivyError::from)?))
+            }
+            Postings::Merged(docs, frequencies) => Cursor::Merged { docs: docs.clone(), frequencies: frequencies.clone(), at: 0 },
+        })
+    }
+
+    /// The least K_M(l) / f among documents `start..end`; the search for blocks begins at `block`, which is moved to the
+    /// first that reaches `start`. `None` when no block reaches it.
+    #[inline]
+    pub(super) fn least(&self, block: &mut usize, start: u32, end: u32) -> Option<f32> {
+        while *self.last.get(*block)? < start {
+            *block += 1;
+        }
+        let mut low = *self.least.get(*block)?;
+        let mut at = *block;
+        // The next block may begin before `end` unless this one ends at or after it.
+        while self.last.get(at).is_some_and(|last| last + 1 < end) {
+            at += 1;
+            low = self.least.get(at).map_or(low, |least| low.min(*least));
+        }
+        Some(low)
+    }
+
+    fn bytes(&self) -> usize {
+        let merged = if let Postings::Merged(docs, _) = &self.postings { docs.len() * 8 } else { 0 };
+        size_of::<WordList>() + merged + self.last.len() * 8 + self.members.as_ref().map_or(0, |words| words.len() * 8)
+    }
+}
+
+/// Moves forward over the blocks of a list.
+pub(super) enum Cursor {
+    /// Over tantivy's.
+    Stored(Box<BlockSegmentPostings>),
+    /// Over those of a prefix, from `at`.
+    Merged { docs: Arc<[u32]>, frequencies: Arc<[u32]>, at: usize },
+}
+
+impl Cursor {
+    /// The documents of the block, ascending; empty at the end.
+    #[inline]
+    pub(super) fn docs(&self) -> &[u32] {
+        match self {
+            Cursor::Stored(postings) => postings.docs(),
+            Cursor::Merged { docs, at, .. } => docs.get(*at..docs.len().min(at + BLOCK)).unwrap_or_default(),
+        }
+    }
+
+    /// Their frequencies, where they were asked for.
+    #[inline]
+    pub(super) fn frequencies(&self) -> &[u32] {
+        match self {
+            Cursor::Stored(postings) => postings.freqs(),
+            Cursor::Merged { frequencies, at, .. } => frequencies.get(*at..frequencies.len().min(at + BLOCK)).unwrap_or_default(),
+        }
+    }
+
+    /// Moves to the next block.
+    #[inline]
+    pub(super) fn advance(&mut self) {
+        match self {
+            Cursor::Stored(postings) => postings.advance(),
+            Cursor::Merged { docs, at, .. } => *at = docs.len().min(*at + BLOCK),
+        }
+    }
+
+    /// Moves to the block that has the first document not before `target`, and says where in it that one is.
+    #[inline]
+    pub(super) fn seek(&mut self, target: u32) -> usize {
+        match self {
+            Cursor::Stored(postings) => postings.seek(target),
+            Cursor::Merged { docs, at, .. } => {
+                let to = docs.partition_point(|doc| *doc < target);
+                if to >= *at + BLOCK {
+                    *at = to / BLOCK * BLOCK;
+                }
+                to.saturating_sub(*at)
+            }
+        }
+    }
+
+    /// How often a document has the word; documents are asked for in ascending order.
+    #[inline]
+    pub(super) fn frequency(&mut self, doc: u32) -> u32 {
+        let at = self.seek(doc);
+        if self.docs().get(at) == Some(&doc) { self.frequencies().get(at).copied().unwrap_or_default() } else { 0 }
+    }
+}
+
+/// The least that K_A(l) / K_M(l) is on the lengths of a segment, for a caller's average A.
+pub(super) fn least_ratio(spread: Spread, average: f32) -> f32 {
+    let norm = |length: f32, average: f32| 1.0 - B + B * length / average;
+    let ratio = |length: f32| norm(length, average) / norm(length, spread.average);
+    ratio(spread.shortest).min(ratio(spread.longest))
+}
+
+/// More than any posting can score whose K_M(l) / f is at least `least`.
+///
+/// BM25 gives a posting of frequency f in a chunk of length l the weight w · (k1 + 1) / (1 + u), where u = K(l) / f and
+/// K(l) = k1 · (1 − b + b · l / A) for the average length A of what the caller may read. A is another one for every caller,
+/// so a block keeps the least u under the segment's own average M, and a search turns it into a bound under A:
+/// K_A(l) / K_M(l) = (1 − b + b·l/A) / (1 − b + b·l/M) is a quotient of two linear functions of l with a positive
+/// denominator, hence monotone, so on the lengths of a segment it is least at the shortest or at the longest, and
+/// u_A ≥ r · u_M for that least r ([`least_ratio`]). Tantivy's own block maxima keep the (length, frequency) pair that is best
+/// under other parameters, under which another pair of the same block may score more; they are not used.
+///
+/// Rounding: a bound and a score are each a sum of at most 512 positive numbers that took a few operations, each of relative
+/// error 2⁻²⁴, so both differ from the exact values by less than 530 · 2⁻²⁴ < 3.2 · 10⁻⁵ of them. A bound that is raised by
+/// [`SLACK`] is above every score that it bounds, in whatever order either is summed.
+#[inline]
+pub(super) fn bound(weight: f32, ratio: f32, least: f32) -> f32 {
+    weight * (K1 + 1.0) / (1.0 + ratio * least) * SLACK
+}
+
+/// The lists of a segment, by the names of their words.
+pub(super) struct Lists {
+    known: RwLock<HashMap<Box<str>, Arc<WordList>>>,
+    bytes: AtomicUsize,
+    most: usize,
+}
+
+impl Lists {
+    /// For a segment of so many chunks.
+    pub(super) fn new(chunks: usize) -> Lists {
+        let most = MAX_LIST_BYTES + MAX_LIST_BYTES_PER_CHUNK * chunks;
+        Lists { known: RwLock::default(), bytes: AtomicUsize::new(0), most }
+    }
+
+    /// The list of a word, made by `read` on first use.
+    pub(super) fn get(&self, name: &str, read: impl FnOnce() -> Result<Option<WordList>>) -> Result<Option<Arc<WordList>>> {
+        if let Some(list) = self.known.read().get(name) {
+            return Ok(Some(list.clone()));
+        }
+        let Some(list) = read()?.map(Arc::new) else { return Ok(None) };
+        let bytes = name.len() + 64 + list.bytes();
+        let mut known = self.known.write();
+        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.most {
+            known.clear();
+            self.bytes.store(bytes, Ordering::Relaxed);
+        }
+        known.insert(name.into(), list.clone());
+        Ok(Some(list))
+    }
+}

@@ -1,0 +1,258 @@
+//! The query language of keywords: plain words, `"exact phrase"`, `+required`, `-excluded` and `prefix*`.
+//!
+//! An operator counts only where a word begins. What does not parse (an unclosed quote, a lone sign, a prefix of less than
+//! three characters) is read as plain words; nothing is an error. A phrase is a requirement with or without a plus. Words of
+//! phrases and required words rank like others; what is excluded does not rank. A signed word that is several terms
+//! (`+CVE-2024-3094`) means them side by side. A signed number (`-40`) is plain; `-"40"` is not.
+
+use std::ops::Range;
+
+use super::analyze;
+
+/// The shortest prefix, in characters.
+const MIN_PREFIX_CHARS: usize = 3;
+/// How many requirements and exclusions a query may have; further ones are plain words.
+const MAX_CLAUSES: usize = 64;
+/// At most this many different words of a query rank; the rest are ignored.
+const MAX_QUERY_WORDS: usize = 512;
+
+/// A word that ranks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// A term.
+    Term(String),
+    /// Every term that begins with `prefix`, and `stem`, its own stem: they count as one.
+    Prefix { prefix: String, stem: String },
+}
+
+impl Word {
+    /// True when the word means this term.
+    pub(crate) fn means(&self, term: &str) -> bool {
+        match self {
+            Word::Term(own) => own == term,
+            Word::Prefix { prefix, stem } => term.starts_with(prefix) || term == stem,
+        }
+    }
+
+    /// What its counts are remembered under; no term begins with a space.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Word::Term(term) => term.clone(),
+            Word::Prefix { prefix, stem } => format!(" {prefix} {stem}"),
+        }
+    }
+}
+
+/// What a chunk must have, or must not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Clause {
+    /// Terms at consecutive positions of one field.
+    Phrase(Vec<String>),
+    /// Any term of a prefix.
+    Prefix(Word),
+}
+
+/// A query as keywords read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// What ranks, in the order of the query, each once with how often it is asked for.
+    pub(crate) words: Vec<(Word, u32)>,
+    pub(crate) required: Vec<Clause>,
+    pub(crate) excluded: Vec<Clause>,
+}
+
+impl Question {
+    /// Reads a query.
+    pub(crate) fn parse(text: &str) -> Question {
+        let operators = operators(text);
+        let mut plain = text.to_owned();
+        for operator in &operators {
+            for sign in [operator.whole.start..operator.body.start, operator.body.end..operator.whole.end] {
+                // Signs are one byte each.
+                plain.replace_range(sign.clone(), &" ".repeat(sign.len()));
+            }
+        }
+        let mut question = Question::default();
+        let mut clauses: Vec<Vec<String>> = vec![Vec::new(); operators.len()];
+        for term in analyze::terms(&plain) {
+            let at = operators.partition_point(|operator| operator.body.end <= term.span.start);
+            match operators.get(at).filter(|operator| operator.body.start <= term.span.start) {
+                None => question.rank(Word::Term(term.text)),
+                Some(operator) => {
+                    let word = if operator.prefix {
+                        let prefix = analyze::fold(plain.get(operator.body.clone()).unwrap_or_default());
+                        Word::Prefix { prefix, stem: term.text.clone() }
+                    } else {
+                        Word::Term(term.text.clone())
+                    };
+                    if operator.sign != Some('-') {
+                        question.rank(word);
+                    }
+                    clauses.get_mut(at).into_iter().for_each(|terms| terms.push(term.text.clone()));
+                }
+            }
+        }
+        for (operator, terms) in operators.iter().zip(clauses) {
+            let Some(first) = terms.first() else { continue };
+            let clause = if operator.prefix {
+                let prefix = analyze::fold(plain.get(operator.body.clone()).unwrap_or_default());
+                Clause::Prefix(Word::Prefix { prefix, stem: first.clone() })
+            } else {
+                Clause::Phrase(terms)
+            };
+            match operator.sign {
+                Some('-') => question.excluded.push(clause),
+                None if operator.prefix => {}
+                _ => question.required.push(clause),
+            }
+        }
+        question
+    }
+
+    fn rank(&mut self, word: Word) {
+        if let Some((_, repeats)) = self.words.iter_mut().find(|(known, _)| *known == word) {
+            *repeats += 1;
+        } else if self.words.len() < MAX_QUERY_WORDS {
+            self.words.push((word, 1));
+        }
+    }
+
+    /// True when some chunks are out of the question whatever their score.
+    pub(crate) fn constrains(&self) -> bool {
+        !self.required.is_empty() || !self.excluded.is_empty()
+    }
+
+    /// True when a term of a text is one that ranked it.
+    pub(crate) fn means(&self, term: &str) -> bool {
+        self.words.iter().any(|(word, _)| word.means(term))
+    }
+}
+
+/// A stretch of a query that is not plain words.
+struct Operator {
+    /// With its signs.
+    whole: Range<usize>,
+    /// Without them.
+    body: Range<usize>,
+    sign: Option<char>,
+    prefix: bool,
+}
+
+fn operators(text: &str) -> Vec<Operator> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty() && found.len() < MAX_CLAUSES) {
+        let blank = rest.len() - rest.trim_start().len();
+        if blank > 0 {
+            at += blank;
+            continue;
+        }
+        let word = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let operator = operator(rest, word);
+        let Some(mut operator) = operator else {
+            at += word;
+            continue;
+        };
+        for range in [&mut operator.whole, &mut operator.body] {
+            *range = range.start + at..range.end + at;
+        }
+        at = operator.whole.end;
+        found.push(operator);
+    }
+    found
+}
+
+/// The operator that `rest` begins with; its first word is `word` bytes long.
+fn operator(rest: &str, word: usize) -> Option<Operator> {
+    let sign = rest.chars().next().filter(|c| matches!(c, '+' | '-'));
+    let start = usize::from(sign.is_some());
+    let begin = rest.get(start..)?.chars().next()?;
+    if begin == '"' {
+        let length = rest.get(start + 1..)?.find('"')?;
+        let body = start + 1..start + 1 + length;
+        return Some(Operator { whole: 0..body.end + 1, body, sign, prefix: false });
+    }
+    let own = rest.get(start..word)?;
+    if let Some(body) = own.strip_suffix('*').filter(|body| is_prefix(body)) {
+        return Some(Operator { whole: 0..word, body: start..start + body.len(), sign, prefix: true });
+    }
+    // `+1` and `-40` are numbers of plain language; a number that is meant is quoted.
+    let signed = sign.is_some() && begin.is_alphanumeric() && own.chars().any(char::is_alphabetic);
+    signed.then_some(Operator { whole: 0..word, body: start..word, sign, prefix: false })
+}
+
+/// A prefix is one word of a script with spaces.
+fn is_prefix(body: &str) -> bool {
+    let terms = analyze::terms(body);
+    body.chars().count() >= MIN_PREFIX_CHARS
+        && body.chars().all(|c| (c.is_alphanumeric() && !analyze::is_unspaced(c)) || matches!(c, '_' | '\'' | '.'))
+        && body.ends_with(char::is_alphanumeric)
+        && matches!(terms.as_slice(), [term] if term.span == (0..body.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn term(text: &str) -> Word {
+        Word::Term(text.to_owned())
+    }
+
+    fn phrase(words: &[&str]) -> Clause {
+        Clause::Phrase(words.iter().map(|word| (*word).to_owned()).collect())
+    }
+
+    fn words(text: &str) -> Vec<Word> {
+        Question::parse(text).words.into_iter().map(|(word, _)| word).collect()
+    }
+
+    #[test]
+    fn operators_are_read() {
+        let question = Question::parse("rotate +\"signing key\" -draft -\"old keys\" +harbour auth* +v1.2.3 -tmp*");
+        let auth = Word::Prefix { prefix: "auth".to_owned(), stem: "auth".to_owned() };
+        let ranked: Vec<&Word> = question.words.iter().map(|(word, _)| word).collect();
+        assert_eq!(ranked, [&term("rotat"), &term("sign"), &term("key"), &term("harbour"), &auth, &term("v1.2.3")]);
+        assert_eq!(question.required, [phrase(&["sign", "key"]), phrase(&["harbour"]), phrase(&["v1.2.3"])]);
+        let tmp = Clause::Prefix(Word::Prefix { prefix: "tmp".to_owned(), stem: "tmp".to_owned() });
+        assert_eq!(question.excluded, [phrase(&["draft"]), phrase(&["old", "key"]), tmp]);
+        assert_eq!(Question::parse("\"東京都\"").required, [phrase(&["東京", "京都"])]);
+        assert_eq!(Question::parse("-\"40\" +7z").excluded, [phrase(&["40"])]);
+        assert_eq!(Question::parse("+CVE-2024-3094").required, [phrase(&["cve", "2024", "3094"])]);
+    }
+
+    #[test]
+    fn everything_else_is_plain() {
+        for text in [
+            "say \"hello",
+            "a - b",
+            "well-known",
+            "+ plus",
+            "ab* c",
+            "5\" pipe",
+            "\"\"",
+            "**bold**",
+            "x -",
+            "- +\"",
+            "東京都*",
+            "by +1 at -40.5",
+        ] {
+            let question = Question::parse(text);
+            assert!(!question.constrains(), "{text}: {question:?}");
+            let mut plain = Vec::new();
+            for found in analyze::terms(text) {
+                if !plain.contains(&term(&found.text)) {
+                    plain.push(term(&found.text));
+                }
+            }
+            assert_eq!(words(text), plain, "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_panics() {
+        for text in ["+", "-", "*", "\"", "+\"é\"", "-日本", "+\u{301}", "aaa*\u{3000}+b", "+\"a\"\"b\"", "é*", "ééé* -ßß*"]
+        {
+            Question::parse(text);
+        }
+    }
+}

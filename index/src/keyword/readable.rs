@@ -1,0 +1,201 @@
+//! What one permit admits of the index, kept between searches: a bitmap per segment, and how many permitted chunks have a
+//! term.
+//!
+//! A bitmap is made from `chunk → class` once per permit and segment. When rows have changed since, only the pages that
+//! changed are read again: pages are shared between snapshots, so an unchanged one is the same allocation. Counts of terms
+//! are kept per segment for as long as its bitmap stays equal, so a write does not make every search count anew.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tantivy::schema::IndexRecordOption;
+
+use super::blocks::WordList;
+use super::bm25::Corpus;
+use super::segment::Segment;
+use crate::access::{Bits, ClassNo, DEAD, Permit};
+use crate::error::Result;
+use crate::rows::{PAGE_ROWS, Rows};
+
+/// How many permits are remembered.
+const MAX_PERMITS: usize = 256;
+/// What their bitmaps may take, in bytes.
+const MAX_BITMAP_BYTES: usize = 128 << 20;
+/// How many counts are kept per permit and segment, and for words of how many postings at least: shorter ones are counted
+/// anew in less than a microsecond.
+const MAX_COUNTED_WORDS: usize = 1_024;
+const MIN_COUNTED_POSTINGS: u32 = 512;
+
+/// The chunks that a permit admits.
+pub(crate) struct Readable {
+    permit: Arc<Bits>,
+    rows: Rows<ClassNo>,
+    pub(super) corpus: Corpus,
+    /// In the order of the snapshot's segments.
+    pub(super) parts: Vec<Arc<Part>>,
+    used: AtomicU64,
+}
+
+/// The documents of one segment that a permit admits.
+pub(super) struct Part {
+    segment: u64,
+    pub(super) bits: Vec<u64>,
+    pub(super) count: u32,
+    df: Mutex<HashMap<Box<str>, u32>>,
+}
+
+impl Readable {
+    fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.bits.len() * 8).sum()
+    }
+
+    fn fits(&self, segments: &[Arc<Segment>], rows: &Rows<ClassNo>) -> bool {
+        self.parts.len() == segments.len()
+            && self.parts.iter().zip(segments).all(|(part, segment)| part.segment == segment.id)
+            && self.rows.same(rows)
+    }
+}
+
+impl Part {
+    fn new(segment: &Segment, permit: &Bits, rows: &Rows<ClassNo>) -> Part {
+        let mut bits = vec![0; segment.len().div_ceil(64)];
+        set(&mut bits, segment, 0..segment.len(), permit, rows);
+        Part::of(segment, bits)
+    }
+
+    fn of(segment: &Segment, bits: Vec<u64>) -> Part {
+        let count = bits.iter().map(|word| word.count_ones()).sum();
+        Part { segment: segment.id, bits, count, df: Mutex::default() }
+    }
+
+    /// The same part after some pages of rows have changed.
+    fn refreshed(self: &Arc<Part>, segment: &Segment, permit: &Bits, rows: &Rows<ClassNo>, changed: &[u32]) -> Arc<Part> {
+        let (Some(first), Some(last)) = (segment.chunks.first(), segment.chunks.last()) else { return self.clone() };
+        let (first, last) = (first / PAGE_ROWS, last / PAGE_ROWS);
+        let mut bits: Option<Vec<u64>> = None;
+        for page in changed.iter().filter(|page| (first..=last).contains(page)) {
+            let bits = bits.get_or_insert_with(|| self.bits.clone());
+            let start = segment.chunks.partition_point(|chunk| chunk / PAGE_ROWS < *page);
+            let end = segment.chunks.partition_point(|chunk| chunk / PAGE_ROWS <= *page);
+            set(bits, segment, start..end, permit, rows);
+        }
+        match bits {
+            Some(bits) if bits != self.bits => Arc::new(Part::of(segment, bits)),
+            _ => self.clone(),
+        }
+    }
+
+    /// True when the permit admits the document.
+    #[inline]
+    pub(super) fn contains(&self, doc: u32) -> bool {
+        contains(&self.bits, doc)
+    }
+
+    /// How many permitted chunks of the segment have a word, remembered under `name`.
+    pub(super) fn df(&self, segment: &Segment, name: &str, list: &WordList) -> Result<u32> {
+        if self.count as usize == segment.len() {
+            return Ok(list.len);
+        }
+        if let Some(members) = &list.members {
+            return Ok(members.iter().zip(&self.bits).map(|(a, b)| (a & b).count_ones()).sum());
+        }
+        let kept = list.len >= MIN_COUNTED_POSTINGS;
+        if let Some(df) = self.df.lock().get(name).filter(|_| kept) {
+            return Ok(*df);
+        }
+        let mut df = 0;
+        let mut cursor = segment.open_list(list, IndexRecordOption::Basic)?;
+        while !cursor.docs().is_empty() {
+            df += cursor.docs().iter().map(|doc| u32::from(self.contains(*doc))).sum::<u32>();
+            cursor.advance();
+        }
+        if !kept {
+            return Ok(df);
+        }
+        let mut known = self.df.lock();
+        if known.len() >= MAX_COUNTED_WORDS {
+            known.clear();
+        }
+        known.insert(name.into(), df);
+        Ok(df)
+    }
+}
+
+/// True when the bit of `doc` is set.
+#[inline]
+pub(super) fn contains(bits: &[u64], doc: u32) -> bool {
+    bits.get(doc as usize / 64).is_some_and(|word| word >> (doc % 64) & 1 == 1)
+}
+
+/// Sets the bits of some documents to whether the permit admits them.
+fn set(bits: &mut [u64], segment: &Segment, docs: std::ops::Range<usize>, permit: &Bits, rows: &Rows<ClassNo>) {
+    let mut at = docs.start;
+    while let Some(chunk) = segment.chunks.get(at).filter(|_| at < docs.end) {
+        let number = chunk / PAGE_ROWS;
+        let page = rows.page(number);
+        while let Some(chunk) = segment.chunks.get(at).filter(|chunk| at < docs.end && **chunk / PAGE_ROWS == number) {
+            let class = page.and_then(|page| page.get((chunk % PAGE_ROWS) as usize)).copied().unwrap_or(DEAD);
+            let admitted = class != DEAD && permit.contains(class);
+            if let Some(word) = bits.get_mut(at / 64) {
+                *word = *word & !(1 << (at % 64)) | u64::from(admitted) << (at % 64);
+            }
+            at += 1;
+        }
+    }
+}
+
+/// What is remembered of permits.
+#[derive(Default)]
+pub(super) struct Permits {
+    known: Mutex<HashMap<u64, Arc<Readable>>>,
+    clock: AtomicU64,
+}
+
+impl Permits {
+    /// What `permit` admits of `segments` under `rows`; `corpus` counts it when it is not remembered.
+    pub(super) fn get(
+        &self,
+        permit: &Permit,
+        segments: &[Arc<Segment>],
+        rows: &Rows<ClassNo>,
+        corpus: impl FnOnce() -> Corpus,
+    ) -> Arc<Readable> {
+        let now = self.clock.fetch_add(1, Ordering::Relaxed);
+        let bits = permit.bits();
+        let known = self.known.lock().get(&permit.fingerprint()).filter(|known| known.permit == *bits).cloned();
+        if let Some(known) = known.as_ref().filter(|known| known.fits(segments, rows)) {
+            known.used.store(now, Ordering::Relaxed);
+            return known.clone();
+        }
+        let changed = known.as_ref().map(|known| rows.changed(&known.rows)).unwrap_or_default();
+        let before: HashMap<u64, &Arc<Part>> =
+            known.iter().flat_map(|known| &known.parts).map(|part| (part.segment, part)).collect();
+        let parts = segments.iter().map(|segment| match before.get(&segment.id) {
+            Some(part) => part.refreshed(segment, bits, rows, &changed),
+            None => Arc::new(Part::new(segment, bits, rows)),
+        });
+        let parts = parts.collect();
+        let readable =
+            Arc::new(Readable { permit: bits.clone(), rows: rows.clone(), corpus: corpus(), parts, used: AtomicU64::new(now) });
+        self.keep(permit.fingerprint(), readable.clone());
+        readable
+    }
+
+    fn keep(&self, fingerprint: u64, readable: Arc<Readable>) {
+        let mut known = self.known.lock();
+        known.insert(fingerprint, readable);
+        let mut bytes: usize = known.values().map(|readable| readable.bytes()).sum();
+        while known.len() > 1 && (known.len() > MAX_PERMITS || bytes > MAX_BITMAP_BYTES) {
+            let oldest = known.iter().min_by_key(|(_, readable)| readable.used.load(Ordering::Relaxed)).map(|(key, _)| *key);
+            let Some(gone) = oldest.and_then(|oldest| known.remove(&oldest)) else { break };
+            bytes = bytes.saturating_sub(gone.bytes());
+        }
+    }
+
+    /// Forgets everything, so that the next search of any permit counts anew.
+    pub(super) fn clear(&self) {
+        self.known.lock().clear();
+    }
+}

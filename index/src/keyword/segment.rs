@@ -1,0 +1,233 @@
+//! One immutable part of the index: a tantivy segment, in memory or in a folder, with what scoring reads for every posting.
+//!
+//! A segment holds chunks in ascending order of their numbers, and the segments of an index do not overlap, so a chunk is
+//! found by bisection. Dead chunks linger until the segment is merged: the rows in memory say what is alive.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tantivy::directory::{Directory, MmapDirectory, OwnedBytes, RamDirectory};
+use tantivy::fastfield::{AliveBitSet, write_alive_bitset};
+use tantivy::fieldnorm::FieldNormReader;
+use tantivy::index::InvertedIndexReader;
+use tantivy::indexer::merge_filtered_segments;
+use tantivy::postings::{SegmentPostings, TermInfo};
+use tantivy::schema::{FAST, Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
+use tantivy::store::Compressor;
+use tantivy::{BitSet, Index, IndexSettings, SegmentReader, TantivyDocument, TantivyError, Term};
+
+use super::blocks::{Cursor, Lists, WordList};
+use super::query::Word;
+use crate::access::Bits;
+use crate::error::{Error, Result};
+
+/// Parts the fields of a chunk (title, headings, text) in what is added; a phrase does not reach across it.
+pub(super) const FIELD_GAP: char = '\n';
+/// What the terms of one byte of text take while a segment is built, in bytes.
+const BUILD_BYTES_PER_TEXT_BYTE: usize = 4;
+
+/// A part of the index.
+pub(super) struct Segment {
+    /// Unique in this process.
+    pub(super) id: u64,
+    segment: tantivy::Segment,
+    field: Field,
+    /// By document of the segment: its chunk, ascending.
+    pub(super) chunks: Vec<u32>,
+    /// By document of the segment: its length as tantivy's one-byte code.
+    pub(super) lengths: Vec<u8>,
+    /// The average, the shortest and the longest length.
+    pub(super) spread: Spread,
+    postings: Arc<InvertedIndexReader>,
+    lists: Lists,
+}
+
+/// How long the chunks of a segment are, in terms.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spread {
+    pub(super) average: f32,
+    pub(super) shortest: f32,
+    pub(super) longest: f32,
+}
+
+struct Fields {
+    schema: Schema,
+    terms: Field,
+    chunk: Field,
+}
+
+fn fields() -> Fields {
+    let mut builder = Schema::builder();
+    let indexing =
+        TextFieldIndexing::default().set_tokenizer("whitespace").set_index_option(IndexRecordOption::WithFreqsAndPositions);
+    let terms = builder.add_text_field("terms", TextOptions::default().set_indexing_options(indexing));
+    let chunk = builder.add_u64_field("chunk", FAST);
+    Fields { schema: builder.build(), terms, chunk }
+}
+
+fn settings() -> IndexSettings {
+    IndexSettings { docstore_compression: Compressor::None, docstore_compress_dedicated_thread: false, ..IndexSettings::default() }
+}
+
+impl Segment {
+    /// A segment in memory of chunks and their terms, which must ascend by chunk.
+    pub(super) fn build(chunks: &[(u32, String)]) -> Result<Segment> {
+        let fields = fields();
+        let bytes: usize = chunks.iter().map(|(_, terms)| terms.len()).sum();
+        let memory = (bytes * BUILD_BYTES_PER_TEXT_BYTE).clamp(100_000, 15_000_000);
+        let mut writer = Index::builder()
+            .schema(fields.schema)
+            .settings(settings())
+            .single_segment_index_writer::<TantivyDocument>(RamDirectory::create(), memory)?;
+        for (chunk, terms) in chunks {
+            let mut document = TantivyDocument::new();
+            for part in terms.split(FIELD_GAP) {
+                document.add_text(fields.terms, part);
+            }
+            document.add_u64(fields.chunk, u64::from(*chunk));
+            writer.add_document(document)?;
+        }
+        Segment::of(&writer.finalize()?)
+    }
+
+    /// The segment in a folder.
+    pub(super) fn open(dir: &Path) -> Result<Segment> {
+        let directory = MmapDirectory::open(dir).map_err(TantivyError::from)?;
+        Segment::of(&Index::open(directory)?)
+    }
+
+    /// Merges neighbouring segments, leaving dead chunks out, into memory or into an empty folder. `None` when nothing lives.
+    pub(super) fn merge(segments: &[Arc<Segment>], dead: &Bits, dir: Option<&Path>) -> Result<Option<Segment>> {
+        let mut living = 0;
+        let alive = segments.iter().map(|segment| {
+            let mut bits = BitSet::with_max_value(u32::try_from(segment.len()).unwrap_or(u32::MAX));
+            for (doc, chunk) in (0u32..).zip(&segment.chunks) {
+                if !dead.contains(*chunk) {
+                    bits.insert(doc);
+                    living += 1;
+                }
+            }
+            let mut bytes = Vec::new();
+            write_alive_bitset(&bits, &mut bytes).map_err(TantivyError::from)?;
+            Ok(Some(AliveBitSet::open(OwnedBytes::new(bytes))))
+        });
+        let alive = alive.collect::<Result<Vec<_>>>()?;
+        if living == 0 {
+            return Ok(None);
+        }
+        let directory: Box<dyn Directory> = match dir {
+            Some(dir) => Box::new(MmapDirectory::open(dir).map_err(TantivyError::from)?),
+            None => Box::new(RamDirectory::create()),
+        };
+        let parts: Vec<tantivy::Segment> = segments.iter().map(|segment| segment.segment.clone()).collect();
+        let merged = merge_filtered_segments(&parts, settings(), alive, directory)?;
+        if let Some(dir) = dir {
+            // Its files are durable; their names, and the folder's own, are made so before any manifest names it.
+            for folder in std::iter::once(dir).chain(dir.parent()) {
+                File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))?;
+            }
+        }
+        Segment::of(&merged).map(Some)
+    }
+
+    fn of(index: &Index) -> Result<Segment> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let segment =
+            index.searchable_segments()?.into_iter().next().ok_or_else(|| Error::corrupt("keyword segment", "it is empty"))?;
+        let reader = SegmentReader::open(&segment)?;
+        let field = index.schema().get_field("terms")?;
+        let numbers = reader.fast_fields().u64("chunk")?;
+        let norms = reader.get_fieldnorms_reader(field)?;
+        let chunks: Vec<u32> =
+            (0..reader.max_doc()).map(|doc| u32::try_from(numbers.values.get_val(doc)).unwrap_or(u32::MAX)).collect();
+        if !chunks.is_sorted_by(|a, b| a < b) {
+            return Err(Error::corrupt("keyword segment", "its chunks do not ascend"));
+        }
+        let lengths: Vec<u8> = (0..reader.max_doc()).map(|doc| norms.fieldnorm_id(doc)).collect();
+        let length = |code: Option<&u8>| FieldNormReader::id_to_fieldnorm(code.copied().unwrap_or_default()) as f32;
+        let total: f64 = lengths.iter().map(|code| f64::from(FieldNormReader::id_to_fieldnorm(*code))).sum();
+        let spread = Spread {
+            average: ((total / lengths.len().max(1) as f64) as f32).max(1.0),
+            shortest: length(lengths.iter().min()),
+            longest: length(lengths.iter().max()),
+        };
+        Ok(Segment {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            postings: reader.inverted_index(field)?,
+            lists: Lists::new(chunks.len()),
+            segment,
+            field,
+            chunks,
+            lengths,
+            spread,
+        })
+    }
+
+    /// How many chunks it holds, alive or not.
+    pub(super) fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// The document of the segment that a chunk is.
+    pub(super) fn doc(&self, chunk: u32) -> Option<u32> {
+        self.chunks.binary_search(&chunk).ok().and_then(|doc| u32::try_from(doc).ok())
+    }
+
+    /// The postings of a word; `None` when no chunk has it.
+    pub(super) fn list(&self, word: &Word) -> Result<Option<Arc<WordList>>> {
+        match word {
+            Word::Term(term) => self.lists.get(term, || match self.info(term)? {
+                Some(info) => WordList::stored(&self.postings, info, &self.lengths, self.spread).map(Some),
+                None => Ok(None),
+            }),
+            Word::Prefix { prefix, stem } => self.lists.get(&word.name(), || self.merged(prefix, stem)),
+        }
+    }
+
+    fn info(&self, term: &str) -> Result<Option<TermInfo>> {
+        Ok(self.postings.get_term_info(&Term::from_field_text(self.field, term)).map_err(TantivyError::from)?)
+    }
+
+    /// The terms that begin with `prefix`, and `stem`, as one word.
+    fn merged(&self, prefix: &str, stem: &str) -> Result<Option<WordList>> {
+        let mut infos = Vec::new();
+        let mut stream = self.postings.terms().range().ge(prefix.as_bytes()).into_stream().map_err(TantivyError::from)?;
+        while let Some((_, info)) = stream.next().filter(|(term, _)| term.starts_with(prefix.as_bytes())) {
+            infos.push(info.clone());
+        }
+        if !stem.starts_with(prefix) {
+            infos.extend(self.info(stem)?);
+        }
+        if infos.is_empty() {
+            return Ok(None);
+        }
+        let mut frequencies = vec![0u32; self.len()];
+        for info in infos {
+            let mut cursor =
+                self.postings.read_block_postings_from_terminfo(&info, IndexRecordOption::WithFreqs).map_err(TantivyError::from)?;
+            while !cursor.docs().is_empty() {
+                for (doc, frequency) in cursor.docs().iter().zip(cursor.freqs()) {
+                    if let Some(sum) = frequencies.get_mut(*doc as usize) {
+                        *sum = sum.saturating_add(*frequency);
+                    }
+                }
+                cursor.advance();
+            }
+        }
+        let (docs, frequencies) = (0u32..).zip(frequencies).filter(|(_, frequency)| *frequency > 0).unzip();
+        WordList::merged(&self.postings, docs, frequencies, &self.lengths, self.spread).map(Some)
+    }
+
+    /// A cursor over a list of this segment.
+    pub(super) fn open_list(&self, list: &WordList, option: IndexRecordOption) -> Result<Cursor> {
+        list.open(&self.postings, option)
+    }
+
+    /// A term's postings with positions.
+    pub(super) fn positions(&self, term: &str) -> Result<Option<SegmentPostings>> {
+        let term = Term::from_field_text(self.field, term);
+        Ok(self.postings.read_postings(&term, IndexRecordOption::WithFreqsAndPositions).map_err(TantivyError::from)?)
+    }
+}
