@@ -4,6 +4,7 @@
 mod acl_mutations;
 mod bad_files;
 mod crash;
+mod damage;
 mod demo;
 mod embedding;
 mod folder;

@@ -3,6 +3,7 @@
 //! [`Engine::write`] is the only way in and answers when the batch is durable and searchable. Everything that reads takes
 //! one view of one moment.
 
+mod check;
 mod explain;
 mod group;
 mod input;
@@ -321,12 +322,6 @@ impl Engine {
     /// Waits until the background work is done that the writes so far have caused.
     pub fn settle(&self) {
         self.upkeep.iter().for_each(Upkeep::settle);
-    }
-
-    /// Checks every byte of the sealed segments of vectors; a line for each that is damaged.
-    pub fn check_vectors(&self) -> Vec<String> {
-        let view = self.state.read().view.clone();
-        view.vectors.verify()
     }
 }
 

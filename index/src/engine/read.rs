@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::reading::{Reading, Wanted};
 use super::{Engine, check_document_id};
 use crate::access::{Caller, Permit, Rule};
-use crate::catalog::{ChunkRecord, DocumentRecord, directory, documents, intern, meta, sources, sums};
+use crate::catalog::{ChunkRecord, DocumentRecord, directory, documents, intern, meta, sources};
 use crate::citation::{Citation, Freshness, Span};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -211,15 +211,6 @@ impl Engine {
     /// Which of these vectors are kept, so that they need not be made again.
     pub fn known_vectors(&self, keys: &[[u8; 32]]) -> Result<Vec<bool>> {
         self.catalog.read(|db| keys.iter().map(|key| Ok(documents::find_vector(db, key)?.is_some())).collect())
-    }
-
-    /// What is wrong with the catalog's pages, indexes and rows; empty when nothing. Reads the whole catalog.
-    pub fn check_catalog(&self) -> Result<Vec<String>> {
-        self.catalog.read(|db| {
-            let mut statement = db.prepare("PRAGMA integrity_check(100)")?;
-            let found = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-            Ok(found.into_iter().filter(|line| line != "ok").chain(sums::verify(db)?).collect())
-        })
     }
 
     /// Counts for operators.

@@ -16,6 +16,7 @@ mod segment;
 #[cfg(test)]
 mod tests;
 mod top;
+mod verify;
 
 #[doc(hidden)]
 pub use analyze::analyzed;
@@ -24,3 +25,4 @@ pub(crate) use bm25::Corpus;
 pub(crate) use index::{KeywordIndex, KeywordSnapshot, indexed_terms};
 pub(crate) use query::Question;
 pub(crate) use ranking::Ranking;
+pub(crate) use verify::{Fingerprints, fingerprints};

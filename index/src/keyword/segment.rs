@@ -16,6 +16,7 @@ use tantivy::indexer::merge_filtered_segments;
 use tantivy::postings::{SegmentPostings, TermInfo};
 use tantivy::schema::{FAST, Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::store::Compressor;
+use tantivy::termdict::TermStreamer;
 use tantivy::{BitSet, Index, IndexSettings, SegmentReader, TantivyDocument, TantivyError, Term};
 
 use super::blocks::{Cursor, Lists, WordList};
@@ -223,6 +224,21 @@ impl Segment {
     /// A cursor over a list of this segment.
     pub(super) fn open_list(&self, list: &WordList, option: IndexRecordOption) -> Result<Cursor> {
         list.open(&self.postings, option)
+    }
+
+    /// Every term of the dictionary.
+    pub(super) fn terms(&self) -> Result<TermStreamer<'_>> {
+        Ok(self.postings.terms().stream().map_err(TantivyError::from)?)
+    }
+
+    /// The postings of a term of the dictionary.
+    pub(super) fn postings_of(&self, info: &TermInfo, option: IndexRecordOption) -> Result<SegmentPostings> {
+        Ok(self.postings.read_postings_from_terminfo(info, option).map_err(TantivyError::from)?)
+    }
+
+    /// tantivy's index of this one segment.
+    pub(super) fn index(&self) -> &Index {
+        self.segment.index()
     }
 
     /// A term's postings with positions.

@@ -144,6 +144,23 @@ impl VectorSnapshot {
         self.segments.iter().filter_map(|segment| segment.verify().err()).map(|error| error.to_string()).collect()
     }
 
+    /// What is wrong with a live row, which must be this vector.
+    pub(crate) fn check(&self, chunk: u32, class: ClassNo, values: &[f32]) -> Option<&'static str> {
+        let row: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut code = Vec::new();
+        quantize::encode(values, &mut code);
+        let place = self.places.get(chunk);
+        if self.rows.get(chunk) != Some(row.as_slice()) {
+            Some("its row is not its vector")
+        } else if self.codes.get(chunk) != Some(code.as_slice()) {
+            Some("its code is not that of its vector")
+        } else if place.sealed() != class && !place.in_tail() {
+            Some("no segment holds it as it is, nor the tail")
+        } else {
+            None
+        }
+    }
+
     pub(super) fn segments(&self) -> &[Arc<Segment>] {
         &self.segments
     }

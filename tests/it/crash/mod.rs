@@ -128,7 +128,7 @@ impl State {
             tally.first.get_or_insert_with(|| format!("crash {} of seed {}, {crash:?}: {what}", self.crashes, self.seed));
         };
         let engine = oracle::open(&self.data());
-        let wrong = engine.check_catalog().unwrap();
+        let wrong = engine.check_deep().unwrap();
         let mut naive = Naive::default();
         let mut torn = u64::from(!wrong.is_empty());
         for (writer, script) in self.scripts.iter_mut().enumerate() {
