@@ -91,9 +91,10 @@ fn remember(dir: &Path, shadow: &Path) {
             continue;
         }
         listing += &format!("{} {}\n", name(&path), path.file_name().unwrap().to_str().unwrap());
-        match path.is_dir() {
-            true => remember(&path, shadow),
-            false => drop(fs::copy(&path, shadow.join(name(&path))).unwrap()),
+        if path.is_dir() {
+            remember(&path, shadow);
+        } else {
+            fs::copy(&path, shadow.join(name(&path))).unwrap();
         }
     }
     fs::write(shadow.join(name(dir)), listing).unwrap();
