@@ -1,6 +1,7 @@
 # make demo    the main job on the sample company; ONCE=1 ends after the questions
 # make test    what CI runs: format, lints, tests, docs
 # make torture OPS=100000 SEED=1    random histories against the oracle
+# make crash KILLS=500 SEED=1      kills and power losses, checked against the oracle
 # make model   the embedding model, from pinned packages, into model/
 
 DATA ?= demo-data
@@ -10,7 +11,9 @@ SIGHTLINE = target/release/sightline
 OPS ?= 10000
 SEED ?= 1
 
-.PHONY: demo test torture model build clean
+KILLS ?= 500
+
+.PHONY: demo test torture crash model build clean
 
 demo: model build
 	$(SIGHTLINE) demo demo --data $(DATA) --listen $(LISTEN) $(if $(ONCE),--once)
@@ -23,6 +26,9 @@ test: model
 
 torture:
 	OPS=$(OPS) SEED=$(SEED) cargo test --release --test torture
+
+crash:
+	KILLS=$(KILLS) SEED=$(SEED) cargo test --release --test crash
 
 model:
 	python3 scripts/model.py --out model

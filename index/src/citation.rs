@@ -1,7 +1,7 @@
 //! Citations: minted for every hit, sealed so that a token can be neither guessed nor made, and resolved with the
 //! permission checked anew.
 //!
-//! A token is AES-256-GCM-SIV (RFC 8452) over document, version and span, under a key derived from the catalog's secret.
+//! A token is AES-256-GCM-SIV (RFC 8452) over document, version, section and span, under a key derived from the catalog's secret.
 //! The mode is deterministic: the same passage has the same token, and a token tells nothing but that.
 
 use aes_gcm_siv::aead::{Aead, KeyInit};
@@ -12,14 +12,16 @@ use serde::Serialize;
 
 use crate::timestamp::Timestamp;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// What a token stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Passage {
     pub(crate) doc: i64,
     pub(crate) version: u32,
-    /// Bytes of the version's whole text, sections included.
+    /// The ordinal of the section that it stands in.
+    pub(crate) section: Option<u32>,
+    /// Bytes of the section's text, else of the text outside sections.
     pub(crate) start: u64,
     pub(crate) end: u64,
 }
@@ -40,6 +42,7 @@ impl Sealer {
         let mut plain = vec![FORMAT];
         plain.extend(passage.doc.to_le_bytes());
         plain.extend(passage.version.to_le_bytes());
+        plain.extend(passage.section.map_or(0, |ordinal| ordinal + 1).to_le_bytes());
         plain.extend(passage.start.to_le_bytes());
         plain.extend(passage.end.to_le_bytes());
         let sealed = self.cipher.encrypt(&Nonce::default(), plain.as_slice());
@@ -56,11 +59,13 @@ impl Sealer {
         let (&[FORMAT], rest) = plain.split_first_chunk::<1>()? else { return None };
         let (doc, rest) = rest.split_first_chunk::<8>()?;
         let (version, rest) = rest.split_first_chunk::<4>()?;
+        let (section, rest) = rest.split_first_chunk::<4>()?;
         let (start, rest) = rest.split_first_chunk::<8>()?;
         let end = rest.first_chunk::<8>()?;
         Some(Passage {
             doc: i64::from_le_bytes(*doc),
             version: u32::from_le_bytes(*version),
+            section: u32::from_le_bytes(*section).checked_sub(1),
             start: u64::from_le_bytes(*start),
             end: u64::from_le_bytes(*end),
         })
@@ -80,7 +85,7 @@ pub struct Citation {
     pub title: Option<String>,
     /// Where a person opens the document.
     pub uri: Option<String>,
-    /// The document's version, counted here.
+    /// The document's version, counted over what the caller may read.
     pub version: u32,
     /// The source's own version or etag.
     pub source_version: Option<String>,
@@ -144,7 +149,7 @@ mod tests {
     #[test]
     fn tokens_open_only_where_they_were_sealed() {
         let sealer = Sealer::new(&[7; 32]);
-        let passage = Passage { doc: 12, version: 3, start: 100, end: 220 };
+        let passage = Passage { doc: 12, version: 3, section: Some(0), start: 100, end: 220 };
         let token = sealer.seal(passage);
         assert_eq!(sealer.open(&token), Some(passage));
         assert_eq!(Sealer::new(&[8; 32]).open(&token), None);

@@ -37,6 +37,14 @@ pub enum Error {
         /// The newest format that this release knows.
         supported: u32,
     },
+    /// The data directory was written by an older release, and it is open for reading only.
+    #[error("the data directory has format {found} and is migrated to {supported} when `sightline serve` or `ingest` opens it")]
+    OlderFormat {
+        /// The format found on disk.
+        found: u32,
+        /// The format of this release.
+        supported: u32,
+    },
     /// The vectors in the catalog come from another model.
     #[error("the data directory holds vectors of model `{stored}`, not `{offered}`; use that model, or a new data directory")]
     ModelMismatch {
@@ -64,6 +72,20 @@ pub enum Error {
     /// It does not exist, or the caller may not read it.
     #[error("not found")]
     NotFound,
+    /// The write failed together with others that shared its transaction; it left no trace.
+    #[error("the write was not stored: {reason}")]
+    NotStored {
+        /// What failed.
+        reason: String,
+        /// Whether the disk was full or could not be written.
+        out_of_space: bool,
+    },
+    /// The document under this id is not one that the write may replace.
+    #[error("the document that is there does not carry the label {label}")]
+    NotReplaceable {
+        /// The label that it lacks, as `key=value`.
+        label: String,
+    },
     /// A write failed half-way in memory after it was made durable; writes are refused until the store is reopened.
     #[error("writes are refused since an earlier failure ({reason}); restart to recover, nothing acknowledged is lost")]
     Poisoned {
@@ -82,6 +104,35 @@ impl Error {
     /// An input that was refused before anything was written.
     pub fn invalid(field: &'static str, reason: impl Into<String>) -> Error {
         Error::Invalid { field, reason: reason.into() }
+    }
+
+    /// True when the write was refused for what it is: nothing of it was stored, and others are not concerned.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Error::Invalid { .. } | Error::NotReplaceable { .. } | Error::NotFound)
+    }
+
+    /// True when the disk was full or could not be written, and nothing of the write was stored.
+    pub fn is_out_of_space(&self) -> bool {
+        use rusqlite::ErrorCode;
+        match self {
+            Error::Catalog(rusqlite::Error::SqliteFailure(failure, _)) => {
+                matches!(failure.code, ErrorCode::DiskFull | ErrorCode::ReadOnly)
+            }
+            Error::NotStored { out_of_space, .. } => *out_of_space,
+            _ => false,
+        }
+    }
+
+    /// True after a failure of the disk that leaves open what reached it. A full or read-only disk does not: the
+    /// transaction is undone, and a later one may succeed.
+    pub(crate) fn leaves_disk_unknown(&self) -> bool {
+        use rusqlite::ErrorCode;
+        match self {
+            Error::Catalog(rusqlite::Error::SqliteFailure(failure, _)) => {
+                matches!(failure.code, ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn corrupt(what: impl Into<String>, detail: impl std::fmt::Display) -> Error {

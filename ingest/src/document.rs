@@ -30,6 +30,8 @@ pub struct Incoming {
     pub acl: Option<Value>,
     /// Labels, for guards and filters.
     pub labels: BTreeMap<String, String>,
+    /// Labels that a document under this id must carry to be replaced.
+    pub replaces: BTreeMap<String, String>,
     /// Parts with an ACL of their own.
     pub sections: Vec<IncomingSection>,
     /// The source's own version or etag.
@@ -233,6 +235,7 @@ impl Pipeline {
             source_version: incoming.source_version,
             modified_at: incoming.modified_at,
             labels: incoming.labels,
+            replaces: incoming.replaces,
             acl: incoming.acl,
             sections,
             chunks,

@@ -87,6 +87,11 @@ impl Reach {
         }
     }
 
+    /// The labels that a document must carry for the app to replace it.
+    pub fn replaces(&self) -> BTreeMap<String, String> {
+        self.guard.labels.clone()
+    }
+
     /// Refuses to delete something of a source or change its permissions. A key that is narrowed to labels may not, since
     /// what a container or an ACL reaches does not show in the request.
     ///

@@ -141,8 +141,9 @@ impl Work {
         let (service, reach) = (self.service.clone(), self.reach.clone());
         let prepared = tokio::spawn(async move {
             match read? {
-                Operation::Put(incoming) => {
+                Operation::Put(mut incoming) => {
                     reach.put(&incoming.source, &incoming.labels)?;
+                    incoming.replaces = reach.replaces();
                     let place = service.puts.wait().await?;
                     let (document, _) = place.run(move || service.pipeline().prepare(*incoming)).await?;
                     Ok(Write::Put(Box::new(document)))

@@ -54,7 +54,7 @@ async fn put(State(service): State<Shared>, app: Allowed<ToIngest>, request: Req
     }
     let place = service.puts.enter()?;
     let media_type = body::media_type(request.headers());
-    let incoming = match media_type.as_str() {
+    let mut incoming = match media_type.as_str() {
         "" | JSON => body::json::<DocumentBody>(request, limit).await?.under(&source, &id)?,
         FORM => return Err(Problem::unsupported_media_type("content-type: application/json, or that of the document")),
         _ => {
@@ -63,6 +63,7 @@ async fn put(State(service): State<Shared>, app: Allowed<ToIngest>, request: Req
         }
     };
     app.reach().put(&incoming.source, &incoming.labels)?;
+    incoming.replaces = app.reach().replaces();
     let receipt = place.run(move || service.pipeline().put(incoming, Timestamp::now())).await?;
     Ok(Json(ReceiptBody::of(receipt)?))
 }

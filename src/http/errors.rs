@@ -175,6 +175,15 @@ impl From<Error> for Problem {
                 Problem::new(StatusCode::CONFLICT, "epoch_not_reached", format!("min_epoch: {reason}"))
             }
             Error::Invalid { field, reason } => Problem::bad_request("invalid_field", format!("{field}: {reason}")),
+            Error::NotReplaceable { .. } => Problem::new(StatusCode::FORBIDDEN, "outside_guard", error.to_string()),
+            error if error.is_out_of_space() => {
+                let detail = "the disk is full or cannot be written; the change was not stored";
+                Problem { cause: Some(error.to_string()), ..Problem::new(StatusCode::INSUFFICIENT_STORAGE, "not_stored", detail) }
+            }
+            Error::NotStored { reason, .. } => {
+                let detail = "the change was not stored; try again";
+                Problem { cause: Some(reason), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_stored", detail) }
+            }
             Error::Poisoned { .. } => {
                 let detail = "writes are refused since an earlier failure; the server must be restarted";
                 Problem {

@@ -104,6 +104,7 @@ impl DocumentBody {
             acl: section.acl,
         };
         Ok(Incoming {
+            replaces: std::collections::BTreeMap::new(),
             source,
             id,
             title: self.title,

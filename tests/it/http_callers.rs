@@ -199,4 +199,12 @@ fn a_key_narrows_what_its_app_writes() {
     assert_eq!(send(&key, "PUT", "/v1/documents/crm/b", r#"{"text":"a","labels":{"dept":"hr"}}"#).status, 200);
     send(&key, "PUT", "/v1/documents/crm/b", document).is_problem(403, "outside_guard");
     send(&key, "DELETE", "/v1/documents/wiki/a", "").is_problem(403, "outside_guard");
+    // What carries other labels is not replaced, not even after it was deleted: old versions would open with the new one.
+    let master = server.master();
+    let mine = r#"{"text":"a","labels":{"dept":"hr"}}"#;
+    assert_eq!(send(&master, "PUT", "/v1/documents/crm/c", r#"{"text":"a","labels":{"dept":"eng"}}"#).status, 200);
+    send(&key, "PUT", "/v1/documents/crm/c", mine).is_problem(403, "outside_guard");
+    assert_eq!(send(&master, "DELETE", "/v1/documents/crm/c", "").status, 200);
+    send(&key, "PUT", "/v1/documents/crm/c", mine).is_problem(403, "outside_guard");
+    assert_eq!(send(&key, "PUT", "/v1/documents/crm/b", mine).status, 200);
 }

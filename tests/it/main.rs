@@ -3,9 +3,11 @@
 
 mod acl_mutations;
 mod bad_files;
+mod crash;
 mod demo;
 mod embedding;
 mod folder;
+mod groups_of_writes;
 mod http;
 mod http_batch;
 mod http_callers;
@@ -20,4 +22,5 @@ mod private_engines;
 mod program;
 mod revocation;
 mod updates;
+mod versions;
 mod workspace;

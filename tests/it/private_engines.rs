@@ -3,7 +3,8 @@
 //!
 //! After every few steps of a random history each caller's answers are compared as JSON. Left out is what differs between
 //! any two engines, because it counts an engine's own writes or names its secrets: `query_id`, `took_ms`, `epoch`,
-//! `request_id`, a citation's `token`, `version`, `ingested_at` and `verified_at`.
+//! `request_id`, a citation's `token`, `version`, `ingested_at` and `verified_at`. A private engine counts a version also when
+//! the caller was let in anew; so `version` is compared with a count of what changed that the caller may read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,6 +85,12 @@ struct Document {
 }
 
 impl Document {
+    /// What makes a version.
+    fn content(&self) -> (Vec<Value>, Vec<(Value, Value)>) {
+        let body = ["text", "title", "mime"].map(|field| self.body[field].clone());
+        (body.to_vec(), self.sections.iter().map(|section| (section["name"].clone(), section["text"].clone())).collect())
+    }
+
     fn put(&self) -> Value {
         let mut body = self.body.clone();
         body["acl"] = self.acl.clone();
@@ -99,6 +106,8 @@ struct History {
     /// What each private engine holds.
     held: Vec<BTreeMap<Key, Document>>,
     documents: BTreeMap<Key, Document>,
+    /// What was put, each content once, and whether there was nothing before.
+    versions: BTreeMap<Key, Vec<(Document, bool)>>,
     containers: BTreeMap<Key, Value>,
     groups: BTreeMap<String, BTreeSet<String>>,
     hits: usize,
@@ -114,6 +123,7 @@ impl History {
             private: CALLERS.iter().map(|_| Place::new()).collect(),
             held: CALLERS.iter().map(|_| BTreeMap::new()).collect(),
             documents: BTreeMap::new(),
+            versions: BTreeMap::new(),
             containers: BTreeMap::new(),
             groups: BTreeMap::new(),
             hits: 0,
@@ -137,8 +147,23 @@ impl History {
 
     fn put(&mut self) {
         let key = self.key();
-        let document = self.document();
+        let mut document = self.document();
+        if let Some(known) = self.documents.get(&key).filter(|_| self.dice.chance(50)) {
+            // One section or the rest changes; to some callers nothing does.
+            let mut known = known.clone();
+            match known.sections.len() {
+                0 => known.body = document.body,
+                number => known.sections[self.dice.below(number)]["text"] = document.body["text"].clone(),
+            }
+            document = known;
+        }
         self.whole.change("PUT", &path(&key), &document.put());
+        let born = !self.documents.contains_key(&key);
+        let versions = self.versions.entry(key.clone()).or_default();
+        match versions.last_mut() {
+            Some((last, _)) if !born && last.content() == document.content() => *last = document.clone(),
+            _ => versions.push((document.clone(), born)),
+        }
         self.documents.insert(key, document);
     }
 
@@ -325,6 +350,21 @@ impl History {
         visible
     }
 
+    /// How many versions of a document a caller can tell apart.
+    fn count_versions(&self, who: Option<&str>, key: &Key) -> usize {
+        let mine = self.principals(who);
+        let mut before = None;
+        let mut count = 0;
+        for (document, born) in &self.versions[key] {
+            let mut document = document.clone();
+            document.sections.retain(|section| self.admits(&key.0, &section["acl"], &mine));
+            let content = Some(document.content());
+            count += usize::from(*born || before != content);
+            before = content;
+        }
+        count
+    }
+
     fn bring_private_engines_up_to_date(&mut self) {
         for (at, who) in CALLERS.iter().enumerate() {
             let visible = self.visible(*who);
@@ -354,7 +394,11 @@ impl History {
                     let (whole, private) = self.both(at, "GET", &path(&key), None);
                     same(&whole, &private, &format!("{who:?} opened {key:?}"));
                     match self.held[at].contains_key(&key) {
-                        true => self.opened += 1,
+                        true => {
+                            self.opened += 1;
+                            let version = &self.whole.ask(*who, "GET", &path(&key), None).value()["version"];
+                            assert_eq!(version, self.count_versions(*who, &key), "{who:?} opened {key:?}");
+                        }
                         false => self.compare_with_never_existed(*who, &key, &never),
                     }
                 }

@@ -23,6 +23,8 @@ pub(crate) struct DocumentRecord {
     pub(crate) class: ClassNo,
     /// Hash of everything that makes a version; equal content is the same version.
     pub(crate) content: [u8; 32],
+    /// Hash of how the content was cut into chunks, and of their vectors' keys.
+    pub(crate) passages: [u8; 32],
     pub(crate) version: u32,
     pub(crate) source_version: Option<String>,
     pub(crate) modified_at: Option<Timestamp>,
@@ -33,8 +35,8 @@ pub(crate) struct DocumentRecord {
     pub(crate) deleted_at: Option<Timestamp>,
 }
 
-const DOCUMENT: &str = "SELECT num, source, id, title, uri, mime, labels, rule, class, content, version, source_version, \
-                        modified_at, ingested_at, acl_read_at, verified_at, deleted_at FROM documents";
+const DOCUMENT: &str = "SELECT num, source, id, title, uri, mime, labels, rule, class, content, passages, version, \
+                        source_version, modified_at, ingested_at, acl_read_at, verified_at, deleted_at FROM documents";
 
 impl DocumentRecord {
     fn read(row: &Row<'_>) -> rusqlite::Result<DocumentRecord> {
@@ -49,13 +51,14 @@ impl DocumentRecord {
             rule: row.get(7)?,
             class: row.get(8)?,
             content: row.get(9)?,
-            version: row.get(10)?,
-            source_version: row.get(11)?,
-            modified_at: row.get::<_, Option<i64>>(12)?.map(Timestamp),
-            ingested_at: Timestamp(row.get(13)?),
-            acl_read_at: Timestamp(row.get(14)?),
-            verified_at: Timestamp(row.get(15)?),
-            deleted_at: row.get::<_, Option<i64>>(16)?.map(Timestamp),
+            passages: row.get(10)?,
+            version: row.get(11)?,
+            source_version: row.get(12)?,
+            modified_at: row.get::<_, Option<i64>>(13)?.map(Timestamp),
+            ingested_at: Timestamp(row.get(14)?),
+            acl_read_at: Timestamp(row.get(15)?),
+            verified_at: Timestamp(row.get(16)?),
+            deleted_at: row.get::<_, Option<i64>>(17)?.map(Timestamp),
         })
     }
 
@@ -83,9 +86,9 @@ impl DocumentRecord {
     pub(crate) fn save(&self, tx: &Transaction<'_>) -> Result<i64> {
         let num = (self.num != 0).then_some(self.num);
         tx.prepare_cached(
-            "INSERT OR REPLACE INTO documents (num, source, id, title, uri, mime, labels, rule, class, content, version, \
-             source_version, modified_at, ingested_at, acl_read_at, verified_at, deleted_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            "INSERT OR REPLACE INTO documents (num, source, id, title, uri, mime, labels, rule, class, content, passages, \
+             version, source_version, modified_at, ingested_at, acl_read_at, verified_at, deleted_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(rusqlite::params![
             num,
@@ -98,6 +101,7 @@ impl DocumentRecord {
             self.rule,
             self.class,
             self.content,
+            self.passages,
             self.version,
             self.source_version,
             self.modified_at.map(|at| at.0),
@@ -130,13 +134,17 @@ pub(crate) struct VersionRecord {
     pub(crate) source_version: Option<String>,
     pub(crate) modified_at: Option<Timestamp>,
     pub(crate) ingested_at: Timestamp,
+    /// True where there was no document before.
+    pub(crate) born: bool,
+    /// Hash of title, media type and the text outside sections.
+    pub(crate) main_hash: [u8; 32],
 }
 
 impl VersionRecord {
     /// The version of a document with this number.
     pub(crate) fn get(db: &Connection, doc: i64, version: u32) -> Result<Option<VersionRecord>> {
         let mut statement = db.prepare_cached(
-            "SELECT version, title, text, text_hash, source_version, modified_at, ingested_at FROM versions \
+            "SELECT version, title, text, text_hash, source_version, modified_at, ingested_at, born, main_hash FROM versions \
              WHERE doc = ?1 AND version = ?2",
         )?;
         let read = |row: &Row<'_>| {
@@ -148,16 +156,47 @@ impl VersionRecord {
                 source_version: row.get(4)?,
                 modified_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
                 ingested_at: Timestamp(row.get(6)?),
+                born: row.get(7)?,
+                main_hash: row.get(8)?,
             })
         };
         Ok(statement.query_row((doc, version), read).optional()?)
     }
 
+    /// When a version of a document came in; `None` where there is no such version.
+    pub(crate) fn came_in(db: &Connection, doc: i64, version: u32) -> Result<Option<Timestamp>> {
+        let mut statement = db.prepare_cached("SELECT ingested_at FROM versions WHERE doc = ?1 AND version = ?2")?;
+        Ok(statement.query_row((doc, version), |row| row.get(0)).optional()?.map(Timestamp))
+    }
+
+    /// Calls `each` with (version, born, main hash, when it came in) of every version of a document, oldest first.
+    pub(crate) fn each_of(db: &Connection, doc: i64, mut each: impl FnMut(u32, bool, [u8; 32], Timestamp)) -> Result<()> {
+        let mut statement =
+            db.prepare_cached("SELECT version, born, main_hash, ingested_at FROM versions WHERE doc = ?1 ORDER BY version")?;
+        let mut rows = statement.query([doc])?;
+        while let Some(row) = rows.next()? {
+            each(row.get(0)?, row.get(1)?, row.get(2)?, Timestamp(row.get(3)?));
+        }
+        Ok(())
+    }
+
+    /// Records what the source says of a version that it still has.
+    pub(crate) fn confirm(
+        tx: &Transaction<'_>,
+        (doc, version): (i64, u32),
+        source_version: Option<&str>,
+        modified_at: Option<Timestamp>,
+    ) -> Result<()> {
+        tx.prepare_cached("UPDATE versions SET source_version = ?3, modified_at = ?4 WHERE doc = ?1 AND version = ?2")?
+            .execute((doc, version, source_version, modified_at.map(|at| at.0)))?;
+        Ok(())
+    }
+
     /// Adds the version to a document.
     pub(crate) fn insert(&self, tx: &Transaction<'_>, doc: i64) -> Result<()> {
         tx.prepare_cached(
-            "INSERT INTO versions (doc, version, title, text, text_hash, source_version, modified_at, ingested_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO versions (doc, version, title, text, text_hash, source_version, modified_at, ingested_at, born, main_hash) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(rusqlite::params![
             doc,
@@ -168,6 +207,8 @@ impl VersionRecord {
             self.source_version,
             self.modified_at.map(|at| at.0),
             self.ingested_at.0,
+            self.born,
+            self.main_hash,
         ])?;
         Ok(())
     }
@@ -183,13 +224,15 @@ pub(crate) struct SectionRecord {
     pub(crate) end: usize,
     pub(crate) rule: RuleNo,
     pub(crate) class: ClassNo,
+    /// Hash of name, text and place.
+    pub(crate) hash: [u8; 32],
 }
 
 impl SectionRecord {
     /// The sections of a document, of one version or of all, in the order of the text.
     pub(crate) fn of(db: &Connection, doc: i64, version: Option<u32>) -> Result<Vec<SectionRecord>> {
         let mut statement = db.prepare_cached(
-            "SELECT version, ordinal, name, start, end, rule, class FROM sections \
+            "SELECT version, ordinal, name, start, end, rule, class, hash FROM sections \
              WHERE doc = ?1 AND version = coalesce(?2, version) ORDER BY version, ordinal",
         )?;
         let read = |row: &Row<'_>| {
@@ -201,6 +244,7 @@ impl SectionRecord {
                 end: row.get(4)?,
                 rule: row.get(5)?,
                 class: row.get(6)?,
+                hash: row.get(7)?,
             })
         };
         Ok(statement.query_map((doc, version), read)?.collect::<rusqlite::Result<_>>()?)
@@ -209,10 +253,10 @@ impl SectionRecord {
     /// Adds or replaces the section.
     pub(crate) fn save(&self, tx: &Transaction<'_>, doc: i64) -> Result<()> {
         tx.prepare_cached(
-            "INSERT OR REPLACE INTO sections (doc, version, ordinal, name, start, end, rule, class) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT OR REPLACE INTO sections (doc, version, ordinal, name, start, end, rule, class, hash) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
-        .execute((doc, self.version, self.ordinal, &self.name, self.start, self.end, self.rule, self.class))?;
+        .execute((doc, self.version, self.ordinal, &self.name, self.start, self.end, self.rule, self.class, self.hash))?;
         Ok(())
     }
 }

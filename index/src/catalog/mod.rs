@@ -9,6 +9,7 @@ pub(crate) mod intern;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod load;
+mod migrate;
 pub(crate) mod sources;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ pub use keys::{KeyRecord, NewKey, Scope};
 pub use sources::SourceRecord;
 
 /// The catalog format that this release writes.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 const MAX_IDLE_READERS: usize = 16;
 const BUSY_TIMEOUT_MS: u32 = 10_000;
 
@@ -41,30 +42,46 @@ impl Catalog {
     /// Opens the catalog at `path`, creating it when it does not exist and `create` is set.
     pub(crate) fn open(path: &Path, create: bool) -> Result<Catalog> {
         let catalog = Catalog { path: path.to_owned(), idle: Mutex::default() };
-        if !path.exists() {
-            if !create {
-                return Err(Error::invalid("data", format!("{} holds no Sightline data", path.display())));
-            }
-            let mut connection = catalog.connect()?;
-            let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            // Another process may have been faster.
-            if tx.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? == 0 {
-                tx.execute_batch(include_str!("schema.sql"))?;
-                set_meta(&tx, "format", &FORMAT)?;
-                set_meta(&tx, "seq", &0)?;
-                set_meta(&tx, "epoch", &0)?;
-                let mut secret = [0u8; 32];
-                getrandom::fill(&mut secret).map_err(|error| Error::corrupt("random source", error))?;
-                set_meta(&tx, "secret", &secret.as_slice())?;
-            }
-            tx.commit()?;
+        if !create && !path.exists() {
+            return Err(Error::invalid("data", format!("{} holds no Sightline data", path.display())));
+        }
+        if create {
+            catalog.found()?;
         }
         let found: Option<u32> = catalog.read(|db| meta(db, "format"))?;
         match found {
             Some(FORMAT) => Ok(catalog),
+            Some(found) if found > 0 && found < FORMAT && create => {
+                migrate::migrate(&mut catalog.connect()?)?;
+                Ok(catalog)
+            }
+            Some(found) if found > 0 && found < FORMAT => Err(Error::OlderFormat { found, supported: FORMAT }),
             Some(found) if found > FORMAT => Err(Error::NewerFormat { found, supported: FORMAT }),
             _ => Err(Error::corrupt(path.display().to_string(), "it is not a Sightline catalog")),
         }
+    }
+
+    /// Makes the tables where there are none: in a new file, or in one whose making was cut off.
+    fn found(&self) -> Result<()> {
+        let mut connection = self.connect()?;
+        if !is_empty(&connection)? {
+            return Ok(());
+        }
+        let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        // Another process may have been faster.
+        if is_empty(&tx)? {
+            tx.execute_batch(include_str!("schema.sql"))?;
+            set_meta(&tx, "format", &FORMAT)?;
+            set_meta(&tx, "seq", &0)?;
+            set_meta(&tx, "epoch", &0)?;
+            let mut secret = [0u8; 32];
+            getrandom::fill(&mut secret).map_err(|error| Error::corrupt("random source", error))?;
+            set_meta(&tx, "secret", &secret.as_slice())?;
+        }
+        tx.commit()?;
+        // The file's name is durable before anything in it is acknowledged.
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io(dir))
     }
 
     /// A connection of its own, for the writer.
@@ -96,6 +113,10 @@ impl Catalog {
         }
         result
     }
+}
+
+fn is_empty(db: &Connection) -> Result<bool> {
+    Ok(db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? == 0)
 }
 
 /// Reads one value of the `meta` table.

@@ -1,4 +1,4 @@
--- The catalog, format 1. Times are milliseconds since the Unix epoch. Numbers are never reused.
+-- The catalog, format 2. Times are milliseconds since the Unix epoch. Numbers are never reused.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -69,6 +69,7 @@ CREATE TABLE documents (
     rule INTEGER NOT NULL,
     class INTEGER NOT NULL,
     content BLOB NOT NULL,
+    passages BLOB NOT NULL,
     version INTEGER NOT NULL,
     source_version TEXT,
     modified_at INTEGER,
@@ -80,7 +81,9 @@ CREATE TABLE documents (
 ) STRICT;
 CREATE INDEX documents_by_class ON documents (class);
 
--- The content of a document at one time; never edited.
+-- The content of a document at one time; never edited. `born` is 1 where there was no document before. `main_hash` covers
+-- title, media type and the text outside sections, the `hash` of a section its name, text and place: a caller counts
+-- those versions in which something changed that they may read.
 CREATE TABLE versions (
     num INTEGER PRIMARY KEY AUTOINCREMENT,
     doc INTEGER NOT NULL,
@@ -90,6 +93,8 @@ CREATE TABLE versions (
     source_version TEXT,
     modified_at INTEGER,
     ingested_at INTEGER NOT NULL,
+    born INTEGER NOT NULL,
+    main_hash BLOB NOT NULL,
     text TEXT NOT NULL, -- last, so that the other columns are read without it
     UNIQUE (doc, version)
 ) STRICT;
@@ -103,6 +108,7 @@ CREATE TABLE sections (
     end INTEGER NOT NULL,
     rule INTEGER NOT NULL,
     class INTEGER NOT NULL,
+    hash BLOB NOT NULL,
     PRIMARY KEY (doc, version, ordinal)
 ) STRICT, WITHOUT ROWID;
 

@@ -124,6 +124,8 @@ pub struct NewDocument {
     pub modified_at: Option<Timestamp>,
     /// Labels, for guards and filters.
     pub labels: BTreeMap<String, String>,
+    /// Labels that a document under this id must carry to be replaced, also one that was deleted; empty for any.
+    pub replaces: BTreeMap<String, String>,
     /// The ACL as the source gives it; `None` is unknown and withholds.
     pub acl: Option<Value>,
     /// Parts with an ACL of their own, in the order of the text, disjoint.
@@ -243,28 +245,72 @@ impl NewDocument {
 
     /// The hash of everything that makes a version: two puts with equal content are one version.
     pub(super) fn content(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
-        let mut field = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        field(self.text.as_bytes());
-        field(self.title.as_deref().unwrap_or_default().as_bytes());
-        field(self.mime.as_bytes());
-        for section in &self.sections {
-            field(section.name.as_bytes());
-            field(&[section.start.to_le_bytes(), section.end.to_le_bytes()].concat());
-        }
-        field(b"chunks");
-        for chunk in &self.chunks {
-            field(&[chunk.start.to_le_bytes(), chunk.end.to_le_bytes()].concat());
-            field(chunk.vector.as_ref().map_or(&[], |vector| vector.key.as_slice()));
-            field(format!("{:?}", (&chunk.headings, chunk.page, &chunk.part)).as_bytes());
-        }
-        *hasher.finalize().as_bytes()
+        let sections: Vec<u8> = (0..self.sections.len()).flat_map(|at| self.section_hash(at)).collect();
+        content_hash(&self.main_hash(), &sections)
+    }
+
+    /// The hash of title, media type and the text outside sections.
+    pub(super) fn main_hash(&self) -> [u8; 32] {
+        let sections = self.sections.iter().map(|section| (section.start, section.end));
+        main_hash(self.title.as_deref(), &self.mime, &self.text, sections)
+    }
+
+    /// The hash of what a section adds to the text outside sections.
+    pub(super) fn section_hash(&self, at: usize) -> [u8; 32] {
+        let (before, from) = self.sections.split_at(at.min(self.sections.len()));
+        let before: usize = before.iter().map(|section| section.end - section.start).sum();
+        from.first().map_or([0; 32], |section| {
+            let text = self.text.get(section.start..section.end).unwrap_or_default();
+            section_hash(&section.name, section.start - before, text)
+        })
+    }
+
+    /// The hash of how the content was cut, and of the vectors of the pieces.
+    pub(super) fn passages(&self) -> [u8; 32] {
+        let fields = self.chunks.iter().flat_map(|chunk| {
+            [
+                [chunk.start.to_le_bytes(), chunk.end.to_le_bytes()].concat(),
+                chunk.vector.as_ref().map_or_else(Vec::new, |vector| vector.key.to_vec()),
+                format!("{:?}", (&chunk.headings, chunk.page, &chunk.part)).into_bytes(),
+            ]
+        });
+        let fields: Vec<Vec<u8>> = fields.collect();
+        hash_of(fields.iter().map(Vec::as_slice))
     }
 
     pub(super) fn section_of(&self, chunk: &NewChunk) -> Option<usize> {
         self.sections.iter().position(|section| section.start <= chunk.start && chunk.end <= section.end)
     }
+}
+
+/// The hash of a version's content, from those of its parts.
+pub(crate) fn content_hash(main: &[u8; 32], sections: &[u8]) -> [u8; 32] {
+    hash_of([main.as_slice(), sections].into_iter())
+}
+
+/// The hash of a version's title, media type and text outside sections.
+pub(crate) fn main_hash(title: Option<&str>, mime: &str, text: &str, sections: impl Iterator<Item = (usize, usize)>) -> [u8; 32] {
+    let mut main = blake3::Hasher::new();
+    let mut from = 0;
+    for (start, end) in sections {
+        main.update(text.get(from..start).unwrap_or_default().as_bytes());
+        from = end;
+    }
+    main.update(text.get(from..).unwrap_or_default().as_bytes());
+    let title = title.map_or_else(Vec::new, |title| [b"t", title.as_bytes()].concat());
+    hash_of([title.as_slice(), mime.as_bytes(), main.finalize().as_bytes()].into_iter())
+}
+
+/// The hash of a section: its name, where it stands in the text outside sections, and its text.
+pub(crate) fn section_hash(name: &str, at: usize, text: &str) -> [u8; 32] {
+    hash_of([name.as_bytes(), &at.to_le_bytes(), text.as_bytes()].into_iter())
+}
+
+fn hash_of<'a>(fields: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for field in fields {
+        hasher.update(&(field.len() as u64).to_le_bytes());
+        hasher.update(field);
+    }
+    *hasher.finalize().as_bytes()
 }

@@ -4,9 +4,11 @@
 //! one view of one moment.
 
 mod explain;
+mod group;
 mod input;
 mod open;
 mod read;
+mod reading;
 mod report;
 mod state;
 mod transaction;
@@ -20,15 +22,16 @@ use rusqlite::{Connection, TransactionBehavior};
 
 pub use explain::{Explanation, GrantPath, Reason, SectionExplanation};
 pub use input::*;
+pub(crate) use input::{content_hash, main_hash, section_hash};
 pub use open::{Model, Options};
-pub(crate) use read::Reading;
 pub use read::{DocumentHead, DocumentText, SectionText, Stats};
+pub(crate) use reading::{Place, Reading, Wanted};
 pub use report::{AccessReport, Documents, EndingGrant, StaleSource};
 pub(crate) use state::{State, View};
 pub use transaction::{Outcome, Receipt};
 
 use crate::access::{Caller, DEAD, Permit};
-use crate::catalog::{Catalog, Failure, Job, JobState, KeyRecord, NewKey, SourceRecord, jobs, keys, meta, sources};
+use crate::catalog::{Catalog, Failure, Job, JobState, KeyRecord, NewKey, SourceRecord, jobs, keys, sources};
 use crate::citation::Sealer;
 use crate::error::{Error, Result};
 use crate::keyword::{KeywordIndex, indexed_terms};
@@ -49,6 +52,7 @@ pub struct Engine {
     pub(crate) state: RwLock<State>,
     /// `None` when opened for reading only.
     writer: Option<Mutex<Writer>>,
+    waiting: group::Waiting,
     /// Held while the directory is open for writing.
     _lock: Option<File>,
 }
@@ -71,35 +75,32 @@ impl Engine {
     /// Applies writes in order, durable and visible together, and answers each.
     ///
     /// # Errors
-    /// [`Error::Invalid`] before anything is written; any other error leaves the catalog as it was, except
-    /// [`Error::Poisoned`], after which writes are refused until the directory is opened again.
+    /// [`Error::Invalid`] and [`Error::NotStored`] leave the catalog as it was. After [`Error::Poisoned`] writes are refused
+    /// until the directory is opened again; what was written then may or may not be there, but nothing acknowledged is lost.
     pub fn write(&self, writes: Vec<Write>, now: Timestamp) -> Result<Vec<Receipt>> {
         let writes = writes.into_iter().map(|write| self.prepare(write)).collect::<Result<Vec<_>>>()?;
-        let mut writer = self.writer()?;
-        let (receipts, effects) = {
-            let mut writing = self.begin(&mut writer.connection, now)?;
-            let receipts = writes.into_iter().map(|(write, terms)| writing.apply(write, terms)).collect::<Result<Vec<_>>>()?;
-            (receipts, writing.commit()?)
-        };
-        if let Some(last) = receipts.last() {
-            self.publish(&mut writer, effects, last.seq, last.epoch).map_err(|error| {
-                writer.poisoned = Some(error.to_string());
-                Error::Poisoned { reason: error.to_string() }
-            })?;
+        self.write_prepared(vec![writes], now)?.pop().unwrap_or(Err(Error::NotFound))
+    }
+
+    /// Applies writes in order, each by itself: one that is refused takes no other with it. They share transactions.
+    ///
+    /// # Errors
+    /// Those of [`Engine::write`], for each write.
+    pub fn write_each(&self, writes: Vec<Write>, now: Timestamp) -> Result<Vec<Result<Receipt>>> {
+        let prepared: Vec<Result<_>> = writes.into_iter().map(|write| self.prepare(write)).collect();
+        let mut results = Vec::with_capacity(prepared.len());
+        let mut batches = Vec::new();
+        for write in prepared {
+            results.push(write.map(|write| batches.push(vec![write])));
         }
-        Ok(receipts)
+        let mut written = if batches.is_empty() { Vec::new() } else { self.write_prepared(batches, now)? }.into_iter();
+        let mut next = || written.next().unwrap_or(Err(Error::NotFound))?.pop().ok_or(Error::NotFound);
+        Ok(results.into_iter().map(|result| result.and_then(|()| next())).collect())
     }
 
     /// Refuses a document that [`Engine::write`] would refuse, before others are written along with it.
     pub fn check(&self, document: &NewDocument) -> Result<()> {
         document.check(self.model.as_ref().map_or(0, |model| model.dimensions))
-    }
-
-    fn begin<'a>(&self, connection: &'a mut Connection, now: Timestamp) -> Result<Writing<'a>> {
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let seq = meta::<i64>(&tx, "seq")?.unwrap_or_default().cast_unsigned();
-        let epoch = meta::<i64>(&tx, "epoch")?.unwrap_or_default().cast_unsigned();
-        Ok(Writing { tx, seq, epoch, now, effects: Vec::new() })
     }
 
     fn writer(&self) -> Result<parking_lot::MutexGuard<'_, Writer>> {
@@ -230,12 +231,13 @@ impl Engine {
     fn record<T>(&self, now: Timestamp, f: impl FnOnce(&mut Writing<'_>) -> Result<T>) -> Result<T> {
         let mut writer = self.writer()?;
         let (value, effects, seq, epoch) = {
-            let mut writing = self.begin(&mut writer.connection, now)?;
+            let mut writing = Writing::begin(&mut writer.connection)?;
+            writing.now = now;
             let value = f(&mut writing)?;
             let (seq, epoch) = (writing.seq, writing.epoch);
             (value, writing.commit()?, seq, epoch)
         };
-        self.publish(&mut writer, effects, seq, epoch)?;
+        self.publish(&mut writer, effects, seq, epoch).inspect_err(|error| writer.poisoned = Some(error.to_string()))?;
         Ok(value)
     }
 

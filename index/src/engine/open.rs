@@ -83,6 +83,7 @@ impl Engine {
             sealer: Sealer::new(&secret),
             state: RwLock::new(State { access, permits: PermitCache::default(), view: Arc::new(view) }),
             writer: write.then(|| Mutex::new(Writer { connection, keyword, vectors, unsynced: 0, poisoned: None })),
+            waiting: super::group::Waiting::default(),
             _lock: lock,
         })
     }

@@ -1,18 +1,17 @@
 //! Reading documents and opening citations, as one caller may.
 //!
-//! A caller's text of a document is its text without the sections that they may not read; spans, hashes and lengths are
-//! of that text, so that nothing hidden shows in them. What is absent and what is forbidden is [`Error::NotFound`].
+//! What they read of it is a [`Reading`]. What is absent and what is forbidden is [`Error::NotFound`].
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 use serde::Serialize;
 
+use super::reading::{Reading, Wanted};
 use super::{Engine, check_document_id};
 use crate::access::{Caller, Permit, Rule};
-use crate::catalog::{ChunkRecord, DocumentRecord, SectionRecord, VersionRecord, directory, documents, intern, meta, sources};
-use crate::citation::{Citation, Freshness, Location, Passage, Span};
+use crate::catalog::{ChunkRecord, DocumentRecord, directory, documents, intern, meta, sources};
+use crate::citation::{Citation, Freshness, Span};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
 
@@ -50,7 +49,7 @@ pub struct DocumentText {
     pub uri: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// The version, counted here.
+    /// The version, counted over what the caller may read.
     pub version: u32,
     /// The source's own version or etag.
     pub source_version: Option<String>,
@@ -98,99 +97,6 @@ pub struct Stats {
     pub epoch: u64,
 }
 
-/// A version of a document as one caller may read it.
-pub(crate) struct Reading {
-    pub(crate) document: DocumentRecord,
-    pub(crate) version: VersionRecord,
-    visible: Vec<SectionRecord>,
-    hidden: Vec<SectionRecord>,
-    source: String,
-}
-
-impl Reading {
-    /// Reads a version of a document that the permit admits.
-    pub(crate) fn open(db: &Connection, permit: &Permit, document: DocumentRecord, version: u32) -> Result<Option<Reading>> {
-        if !permit.admits(document.class) {
-            return Ok(None);
-        }
-        let Some(version) = VersionRecord::get(db, document.num, version)? else { return Ok(None) };
-        let sections = SectionRecord::of(db, document.num, Some(version.version))?;
-        let (visible, hidden) = sections.into_iter().partition(|section| permit.admits(section.class));
-        let source = sources::id(db, document.source)?.ok_or_else(|| Error::corrupt("document", "its source is missing"))?;
-        Ok(Some(Reading { document, version, visible, hidden, source }))
-    }
-
-    /// The text without hidden sections.
-    pub(crate) fn text(&self) -> Cow<'_, str> {
-        if self.hidden.is_empty() {
-            return Cow::Borrowed(&self.version.text);
-        }
-        let mut text = String::with_capacity(self.version.text.len());
-        let mut from = 0;
-        for section in &self.hidden {
-            text.push_str(self.version.text.get(from..section.start).unwrap_or_default());
-            from = section.end;
-        }
-        text.push_str(self.version.text.get(from..).unwrap_or_default());
-        Cow::Owned(text)
-    }
-
-    fn hash(&self) -> String {
-        match self.hidden.is_empty() {
-            true => blake3::Hash::from(self.version.text_hash).to_string(),
-            false => blake3::hash(self.text().as_bytes()).to_string(),
-        }
-    }
-
-    /// The span in the caller's text; `None` where it touches a hidden section.
-    fn span(&self, start: usize, end: usize) -> Option<Span> {
-        if self.hidden.iter().any(|section| start < section.end && section.start < end) {
-            return None;
-        }
-        let before: usize =
-            self.hidden.iter().filter(|section| section.end <= start).map(|section| section.end - section.start).sum();
-        Some(Span { start: start - before, end: end - before })
-    }
-
-    fn freshness(&self) -> Freshness {
-        match self.document.deleted_at {
-            Some(_) => Freshness::Deleted,
-            None if self.version.version == self.document.version => Freshness::Current,
-            None => Freshness::Superseded,
-        }
-    }
-
-    /// The text and citation of a passage, by its bytes in the version's whole text.
-    pub(crate) fn cite(&self, engine: &Engine, start: usize, end: usize, chunk: Option<&ChunkRecord>) -> Option<(&str, Citation)> {
-        let text = self.version.text.get(start..end)?;
-        let section = self.visible.iter().find(|section| section.start <= start && end <= section.end);
-        let passage = Passage { doc: self.document.num, version: self.version.version, start: start as u64, end: end as u64 };
-        let citation = Citation {
-            token: engine.sealer.seal(passage),
-            source: self.source.clone(),
-            document: self.document.id.clone(),
-            title: self.version.title.clone(),
-            uri: self.document.uri.clone(),
-            version: self.version.version,
-            source_version: self.version.source_version.clone(),
-            span: self.span(start, end)?,
-            location: Location {
-                headings: chunk.map(|chunk| chunk.headings.clone()).unwrap_or_default(),
-                page: chunk.and_then(|chunk| chunk.page),
-                section: section.map(|section| section.name.clone()),
-                part: chunk.and_then(|chunk| chunk.part.clone()),
-            },
-            text_hash: blake3::hash(text.as_bytes()).to_string(),
-            document_hash: self.hash(),
-            modified_at: self.version.modified_at,
-            ingested_at: self.version.ingested_at,
-            verified_at: self.document.verified_at,
-            freshness: self.freshness(),
-        };
-        Some((text, citation))
-    }
-}
-
 impl Engine {
     /// A document as the caller may read it, in its newest version or an older one.
     pub fn document(&self, caller: &Caller, source: &str, id: &str, version: Option<u32>, now: Timestamp) -> Result<DocumentText> {
@@ -198,27 +104,24 @@ impl Engine {
             let number = sources::find(db, source)?.ok_or(Error::NotFound)?;
             let document = DocumentRecord::by_id(db, number, id)?.filter(|document| document.deleted_at.is_none());
             let document = document.ok_or(Error::NotFound)?;
-            let version = version.unwrap_or(document.version);
-            let reading = Reading::open(db, permit, document, version)?.ok_or(Error::NotFound)?;
+            let wanted = version.map_or(Wanted::Newest, Wanted::Numbered);
+            let reading = Reading::open(db, permit, document, wanted)?.ok_or(Error::NotFound)?;
             let labels = documents::labels(db, reading.document.labels)?;
-            let sections = reading.visible.iter().filter_map(|section| {
-                Some(SectionText { name: section.name.clone(), span: reading.span(section.start, section.end)? })
-            });
             Ok(DocumentText {
-                sections: sections.collect(),
-                text: reading.text().into_owned(),
+                sections: reading.sections().map(|(name, span)| SectionText { name: name.to_owned(), span }).collect(),
+                text: reading.text.to_string(),
                 document_hash: reading.hash(),
                 freshness: reading.freshness(),
+                version: reading.number(),
+                ingested_at: reading.since(),
                 source: reading.source,
                 id: reading.document.id,
                 title: reading.version.title,
                 mime: reading.document.mime,
                 uri: reading.document.uri,
                 labels,
-                version: reading.version.version,
                 source_version: reading.version.source_version,
                 modified_at: reading.version.modified_at,
-                ingested_at: reading.version.ingested_at,
                 verified_at: reading.document.verified_at,
             })
         })
@@ -230,15 +133,16 @@ impl Engine {
         let passage = self.sealer.open(token).ok_or(Error::NotFound)?;
         self.read_permitted(caller, now, |db, permit| {
             let document = DocumentRecord::by_num(db, passage.doc)?.ok_or(Error::NotFound)?;
-            let reading = Reading::open(db, permit, document, passage.version)?.ok_or(Error::NotFound)?;
-            let (start, end) = (passage.start as usize, passage.end as usize);
+            let reading = Reading::open(db, permit, document, Wanted::Stored(passage.version))?.ok_or(Error::NotFound)?;
+            let place = reading.place_of(&passage).ok_or(Error::NotFound)?;
+            let start = reading.bytes(place).ok_or(Error::NotFound)?.start;
             let chunk = match reading.freshness() {
                 Freshness::Current => {
                     ChunkRecord::of(db, passage.doc)?.into_iter().find(|chunk| chunk.start <= start && start < chunk.end)
                 }
                 _ => None,
             };
-            let (text, citation) = reading.cite(self, start, end, chunk.as_ref()).ok_or(Error::NotFound)?;
+            let (text, citation) = reading.cite(self, place, chunk.as_ref()).ok_or(Error::NotFound)?;
             let text = (citation.freshness != Freshness::Deleted).then(|| text.to_owned());
             Ok((text, citation))
         })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::Transaction;
 use serde_json::Value;
 
-use super::input::{NewDocument, NewSection, Write};
+use super::input::{NewDocument, Write};
 use super::state::{Effect, Facts, NewRow};
 use crate::access::{AclState, Class, ClassNo, DEAD, Principal, Rule, RuleNo, SourceNo};
 use crate::catalog::{self, ChunkRecord, DocumentRecord, SectionRecord, VersionRecord, directory, documents, intern, sources};
@@ -88,14 +88,21 @@ impl Writing<'_> {
         let rule_no = self.rule(source, &rule)?;
         let read_at = self.read_at(source, self.now)?;
         let class = self.class(Class { source, labels: labels.number, rule: rule_no, section: None, read_at })?;
-        let content = new.content();
+        let (content, passages) = (new.content(), new.passages());
         let old = DocumentRecord::by_id(&self.tx, source, &new.id)?;
         let live = old.as_ref().filter(|old| old.deleted_at.is_none());
+        if let Some(old) = old.as_ref().filter(|_| !new.replaces.is_empty()) {
+            let held = documents::labels(&self.tx, old.labels)?;
+            if let Some((key, value)) = new.replaces.iter().find(|(key, value)| held.get(*key) != Some(value)) {
+                return Err(Error::NotReplaceable { label: format!("{key}={value}") });
+            }
+        }
         let same = live.is_some_and(|old| old.content == content);
+        let cut_alike = same && live.is_some_and(|old| old.passages == passages);
         let version = old.as_ref().map_or(1, |old| if same { old.version } else { old.version + 1 });
         let outcome = match live {
             None => Outcome::Created,
-            Some(_) if same => Outcome::Unchanged,
+            Some(_) if cut_alike => Outcome::Unchanged,
             Some(_) => Outcome::Updated,
         };
         let mut record = DocumentRecord {
@@ -109,6 +116,7 @@ impl Writing<'_> {
             rule: rule_no,
             class,
             content,
+            passages,
             version,
             source_version: new.source_version.clone(),
             modified_at: new.modified_at,
@@ -119,27 +127,31 @@ impl Writing<'_> {
         };
         record.num = record.save(&self.tx)?;
         let reclassed = live.is_none_or(|old| old.class != class);
-        let resectioned = self.save_sections(&record, &new.sections)?;
+        let resectioned = self.save_sections(&record, &new)?;
         if reclassed || resectioned {
             self.epoch += 1;
         }
-        if same {
+        match same {
+            true => VersionRecord::confirm(&self.tx, (record.num, version), new.source_version.as_deref(), new.modified_at)?,
+            false => self.insert_version(&record, &new, live.is_none())?,
+        }
+        if cut_alike {
             self.refresh(&record)?;
         } else {
             if let Some(old) = live {
                 self.kill_chunks(old.num)?;
             }
-            self.insert_version(&record, new, terms)?;
+            self.insert_chunks(&record, &new, terms)?;
         }
         Ok((outcome, version, Some(rule)))
     }
 
     /// Writes the sections of the document's version, and takes those of older versions to the document's rule. True when
     /// the rule of any section changed.
-    fn save_sections(&mut self, document: &DocumentRecord, new: &[NewSection]) -> Result<bool> {
+    fn save_sections(&mut self, document: &DocumentRecord, new: &NewDocument) -> Result<bool> {
         let old = SectionRecord::of(&self.tx, document.num, None)?;
         let mut changed = false;
-        for (ordinal, section) in (0..).zip(new) {
+        for (ordinal, section) in (0..).zip(&new.sections) {
             let rule = self.rule(document.source, &Rule::read(Some(&section.acl)))?;
             let known = old.iter().find(|old| old.version == document.version && old.ordinal == ordinal);
             changed |= known.is_none_or(|known| known.rule != rule);
@@ -151,6 +163,7 @@ impl Writing<'_> {
                 end: section.end,
                 rule,
                 class: self.section_class(document, rule)?,
+                hash: new.section_hash(ordinal as usize),
             }
             .save(&self.tx, document.num)?;
         }
@@ -206,7 +219,7 @@ impl Writing<'_> {
         Ok(())
     }
 
-    fn insert_version(&mut self, document: &DocumentRecord, new: NewDocument, terms: Vec<ChunkTerms>) -> Result<()> {
+    fn insert_chunks(&mut self, document: &DocumentRecord, new: &NewDocument, terms: Vec<ChunkTerms>) -> Result<()> {
         let sections = SectionRecord::of(&self.tx, document.num, Some(document.version))?;
         for (ordinal, (chunk, (terms, tokens))) in (0..).zip(new.chunks.iter().zip(terms)) {
             let section = new.section_of(chunk).and_then(|at| sections.get(at));
@@ -240,14 +253,20 @@ impl Writing<'_> {
                 vector: values,
             })));
         }
+        Ok(())
+    }
+
+    fn insert_version(&mut self, document: &DocumentRecord, new: &NewDocument, born: bool) -> Result<()> {
         VersionRecord {
             version: document.version,
-            title: new.title,
+            title: new.title.clone(),
             text_hash: *blake3::hash(new.text.as_bytes()).as_bytes(),
-            text: new.text.into(),
-            source_version: new.source_version,
+            text: new.text.as_str().into(),
+            source_version: new.source_version.clone(),
             modified_at: new.modified_at,
             ingested_at: self.now,
+            born,
+            main_hash: new.main_hash(),
         }
         .insert(&self.tx, document.num)
     }

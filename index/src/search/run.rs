@@ -12,7 +12,7 @@ use super::rank::{Scope, effective_mode, rank};
 use crate::access::{Caller, Permit};
 use crate::catalog::{ChunkRecord, DocumentRecord, sources};
 use crate::citation::Citation;
-use crate::engine::{Engine, Reading};
+use crate::engine::{Engine, Place, Reading, Wanted};
 use crate::error::{Error, Result};
 use crate::keyword::{self, Question};
 use crate::timestamp::Timestamp;
@@ -182,7 +182,7 @@ impl Engine {
             None => {
                 let document = DocumentRecord::by_num(db, chunk.doc)?.filter(|document| document.deleted_at.is_none());
                 let reading = match document {
-                    Some(document) => Reading::open(db, permit, document, chunk.version)?.map(Arc::new),
+                    Some(document) => Reading::open(db, permit, document, Wanted::Newest)?.map(Arc::new),
                     None => None,
                 };
                 readings.insert(chunk.doc, reading.clone());
@@ -190,8 +190,8 @@ impl Engine {
             }
         };
         let Some(reading) = reading else { return Ok(None) };
-        let (start, end) = with_neighbors(db, &chunk, query.neighbors)?;
-        let Some((text, citation)) = reading.cite(self, start, end, Some(&chunk)) else { return Ok(None) };
+        let place = with_neighbors(db, &reading, &chunk, query.neighbors)?;
+        let Some((text, citation)) = reading.cite(self, place, Some(&chunk)) else { return Ok(None) };
         let highlights = keyword::matches(text, |term| question.means(term));
         Ok(Some(Hit {
             score: candidate.score,
@@ -204,13 +204,21 @@ impl Engine {
     }
 }
 
-/// The span of a chunk with its neighbours in the same section.
-fn with_neighbors(db: &Connection, chunk: &ChunkRecord, neighbors: u32) -> Result<(usize, usize)> {
+/// The place of a chunk with its neighbours in the same section, or outside sections. Other sections in between do not
+/// count, whether the caller may read them or not.
+fn with_neighbors(db: &Connection, reading: &Reading, chunk: &ChunkRecord, neighbors: u32) -> Result<Place> {
+    let own = reading.place(chunk.start, chunk.end);
     if neighbors == 0 {
-        return Ok((chunk.start, chunk.end));
+        return Ok(own);
     }
-    let near = ChunkRecord::of(db, chunk.doc)?
-        .into_iter()
-        .filter(|other| other.section == chunk.section && other.ordinal.abs_diff(chunk.ordinal) <= neighbors);
-    Ok(near.fold((chunk.start, chunk.end), |(start, end), other| (start.min(other.start), end.max(other.end))))
+    let near: Vec<ChunkRecord> =
+        ChunkRecord::of(db, chunk.doc)?.into_iter().filter(|other| other.section == chunk.section).collect();
+    let at = near.iter().position(|other| other.num == chunk.num).unwrap_or_default();
+    let neighbors = neighbors as usize;
+    let near = near.iter().skip(at.saturating_sub(neighbors)).take(neighbors.min(at) + 1 + neighbors);
+    Ok(near.map(|other| reading.place(other.start, other.end)).fold(own, |all, other| Place {
+        section: all.section,
+        start: all.start.min(other.start),
+        end: all.end.max(other.end),
+    }))
 }

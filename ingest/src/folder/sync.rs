@@ -162,6 +162,7 @@ fn prepare(pipeline: &Pipeline, source: &str, file: &Entry, facts: FileFacts) ->
         sections: facts.sections,
         source_version: Some(source_version),
         modified_at: Some(Timestamp(i64::try_from(modified.as_millis()).unwrap_or_default())),
+        ..Incoming::default()
     };
     match pipeline.prepare(incoming) {
         Ok((document, made)) => Ok(Step::Put { document: Box::new(document), made, bytes: read }),

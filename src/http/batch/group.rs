@@ -1,6 +1,6 @@
 //! Writing lines together: one transaction for all that are ready, and a result for each.
 
-use sightline_index::{Engine, Error, Receipt, Timestamp, Write};
+use sightline_index::{Engine, Receipt, Timestamp, Write};
 
 use crate::http::Shared;
 use crate::http::errors::Problem;
@@ -31,17 +31,11 @@ async fn write(service: &Shared, writes: Vec<Write>) -> Vec<Result<ReceiptBody, 
     }
 }
 
-/// One transaction; where a line is refused, one for each line, so that it fails alone.
+/// One transaction for all; a line that is refused fails alone.
 fn each(engine: &Engine, writes: Vec<Write>) -> Vec<Result<Receipt, Problem>> {
-    let again = writes.clone();
-    match engine.write(writes, Timestamp::now()) {
-        Ok(receipts) => receipts.into_iter().map(Ok).collect(),
-        Err(Error::Invalid { .. }) => again.into_iter().map(|write| alone(engine, write)).collect(),
-        Err(error) => vec![Err(error.into()); again.len()],
+    let count = writes.len();
+    match engine.write_each(writes, Timestamp::now()) {
+        Ok(receipts) => receipts.into_iter().map(|receipt| receipt.map_err(Problem::from)).collect(),
+        Err(error) => vec![Err(error.into()); count],
     }
-}
-
-fn alone(engine: &Engine, write: Write) -> Result<Receipt, Problem> {
-    let receipts = engine.write(vec![write], Timestamp::now())?;
-    receipts.into_iter().next().ok_or_else(|| Problem::internal("a write had no receipt"))
 }

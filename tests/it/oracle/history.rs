@@ -24,19 +24,26 @@ pub(crate) struct Tally {
     pub(crate) first: Option<String>,
 }
 
-const SOURCES: [&str; 3] = ["wiki", "mail", "crm"];
 const USERS: usize = 6;
 const GROUPS: usize = 7;
 const CONTAINERS: usize = 7;
 const DOCUMENTS: usize = 40;
 
+const SOURCES: usize = 3;
+
 struct History {
     dice: Dice,
     dir: std::path::PathBuf,
+    /// Without one, writes go to the script.
     engine: Option<Engine>,
+    script: Option<Write>,
+    /// Begins the names of sources and groups.
+    name: String,
     naive: Naive,
-    /// Citations handed out: token, document, version, span in the caller's text, text.
+    /// Citations handed out: token, document, the first of the versions that are one to the caller, text.
     tokens: Vec<(String, Key, usize, String)>,
+    /// The token of each passage, by document, version and the passage's place in it.
+    token_of: BTreeMap<(Key, usize, usize), String>,
     tally: Tally,
 }
 
@@ -45,14 +52,9 @@ pub(crate) fn run(seed: u64, operations: u64) -> Tally {
     // Memory-backed where there is such a place: the history is about meaning, not about disks.
     let shared = Path::new("/dev/shm");
     let dir = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.unwrap();
-    let mut history = History {
-        dice: Dice(seed),
-        dir: dir.path().to_owned(),
-        engine: Some(open(dir.path())),
-        naive: Naive { now: 1_000, ..Naive::default() },
-        tokens: Vec::new(),
-        tally: Tally::default(),
-    };
+    let mut history = History::new(seed, "");
+    history.dir = dir.path().to_owned();
+    history.engine = Some(open(dir.path()));
     for _ in 0..operations {
         history.step();
         history.compare();
@@ -60,21 +62,72 @@ pub(crate) fn run(seed: u64, operations: u64) -> Tally {
     history.tally
 }
 
-fn open(dir: &Path) -> Engine {
+/// The writes of a history that has no engine, and what holds after each.
+pub(crate) struct Script(History);
+
+impl Script {
+    /// Scripts of other names write to other sources and groups.
+    pub(crate) fn new(seed: u64, name: &str) -> Script {
+        Script(History::new(seed, name))
+    }
+
+    /// The next write, and when it is made.
+    pub(crate) fn next(&mut self) -> (Write, Timestamp) {
+        loop {
+            self.0.step();
+            if let Some(write) = self.0.script.take() {
+                return (write, Timestamp(self.0.naive.now));
+            }
+        }
+    }
+
+    /// What holds after the writes so far.
+    pub(crate) fn naive(&self) -> &Naive {
+        &self.0.naive
+    }
+}
+
+/// Compares what every caller gets from the engine with the definition, `rounds` times.
+pub(crate) fn compare(engine: Engine, naive: Naive, seed: u64, rounds: u64) -> Tally {
+    let mut history = History { engine: Some(engine), naive, ..History::new(seed, "") };
+    (0..rounds).for_each(|_| history.compare());
+    history.tally
+}
+
+pub(crate) fn open(dir: &Path) -> Engine {
     let model = Model { name: "grid".to_owned(), dimensions: DIMENSIONS };
     Engine::open(dir, &Options { model: Some(model), read_only: false }).unwrap()
 }
 
 impl History {
+    fn new(seed: u64, name: &str) -> History {
+        History {
+            dice: Dice(seed),
+            dir: std::path::PathBuf::new(),
+            engine: None,
+            script: None,
+            name: name.to_owned(),
+            naive: Naive { now: 1_000, ..Naive::default() },
+            tokens: Vec::new(),
+            token_of: BTreeMap::new(),
+            tally: Tally::default(),
+        }
+    }
+
     fn engine(&self) -> &Engine {
         self.engine.as_ref().unwrap()
     }
 
-    fn write(&mut self, write: Write) -> Outcome {
+    /// What became of it; `None` in a script.
+    fn write(&mut self, write: Write) -> Option<Outcome> {
+        if self.engine.is_none() {
+            self.script = Some(write);
+            return None;
+        }
         let before = self.engine().epoch();
         let receipts = self.engine().write(vec![write], Timestamp(self.naive.now)).unwrap();
         assert!(receipts[0].epoch >= before);
-        receipts[0].outcome
+        Some(receipts[0].outcome)
     }
 
     fn step(&mut self) {
@@ -119,7 +172,15 @@ impl History {
             labels: known.labels.clone(),
             modified: known.modified,
         };
-        match self.dice.below(4) {
+        match self.dice.below(6) {
+            4 | 5 => {
+                // One section or the rest, and what is hidden from some may be all that changes.
+                let parts: Vec<_> = document.version.passages.iter().map(|passage| passage.section).collect();
+                let part = *self.dice.pick(&parts);
+                let words = self.words(12).join(" ");
+                let passage = document.version.passages.iter_mut().find(|passage| passage.section == part).unwrap();
+                passage.text = words;
+            }
             0 => document.acl = self.acl(true),
             1 => document.labels = self.labels(),
             2 => document.version = self.version(),
@@ -172,11 +233,15 @@ impl History {
             deleted: true,
         });
         let same = !known.deleted && known.versions.last().is_some_and(|last| same_content(last, &new.version));
-        if same {
+        let (born, came_in) = match known.versions.last() {
             // The content is the same version; its sections may have other ACLs.
+            Some(last) if same => (last.born, last.came_in),
+            _ => (known.deleted, now),
+        };
+        if same {
             known.versions.pop();
         }
-        known.versions.push(new.version);
+        known.versions.push(Version { born, came_in, ..new.version });
         known.acl = new.acl;
         known.read_at = now;
         known.labels = new.labels;
@@ -190,9 +255,9 @@ impl History {
         match self.naive.documents.get_mut(&key).filter(|document| !document.deleted) {
             Some(document) => {
                 document.deleted = true;
-                assert_eq!(outcome, Outcome::Deleted);
+                assert!(outcome.is_none_or(|outcome| outcome == Outcome::Deleted));
             }
-            None => assert_eq!(outcome, Outcome::Missing),
+            None => assert!(outcome.is_none_or(|outcome| outcome == Outcome::Missing)),
         }
     }
 
@@ -203,7 +268,7 @@ impl History {
         let now = self.naive.now;
         match self.naive.documents.get_mut(&key).filter(|document| !document.deleted) {
             Some(document) => (document.acl, document.read_at) = (acl, now),
-            None => assert_eq!(outcome, Outcome::Missing),
+            None => assert!(outcome.is_none_or(|outcome| outcome == Outcome::Missing)),
         }
     }
 
@@ -281,12 +346,18 @@ impl History {
     }
 
     fn reopen(&mut self) {
+        if self.engine.is_none() {
+            return;
+        }
         self.engine = None;
         self.engine = Some(open(&self.dir));
     }
 
     /// Loses the derived indexes.
     fn rebuild(&mut self) {
+        if self.engine.is_none() {
+            return;
+        }
         self.engine = None;
         for folder in ["keyword", "vectors"] {
             if self.dice.chance(60) {
@@ -299,11 +370,12 @@ impl History {
     // What things are made of.
 
     fn source(&mut self) -> String {
-        (*self.dice.pick(&SOURCES)).to_owned()
+        let number = self.dice.below(SOURCES);
+        format!("{}{}", self.name, ["wiki", "mail", "crm"][number])
     }
 
     fn key(&mut self) -> Key {
-        (self.source(), format!("doc/{}", self.dice.below(DOCUMENTS / SOURCES.len())))
+        (self.source(), format!("doc/{}", self.dice.below(DOCUMENTS / SOURCES)))
     }
 
     fn container(&mut self) -> String {
@@ -311,7 +383,7 @@ impl History {
     }
 
     fn group(&mut self) -> String {
-        format!("group:g{}", self.dice.below(GROUPS))
+        format!("group:{}g{}", self.name, self.dice.below(GROUPS))
     }
 
     fn member(&mut self) -> String {
@@ -429,7 +501,7 @@ impl History {
                 add(self, None);
             }
         }
-        Version { title, passages, sections }
+        Version { title, passages, sections, born: false, came_in: 0 }
     }
 
     fn live(&self) -> Vec<Key> {
@@ -512,7 +584,9 @@ impl History {
             let version = document.versions.last().unwrap();
             let text = self.naive.text(who, key, version);
             let passage = version.passages[ordinal].text.clone();
-            (key.clone(), document.versions.len(), passage, blake3::hash(text.as_bytes()).to_string(), bits(scores))
+            let runs = self.naive.runs(who, key, document);
+            let since = document.versions[runs.last().unwrap().0].came_in;
+            (key.clone(), (runs.len(), since), passage, blake3::hash(text.as_bytes()).to_string(), bits(scores))
         };
         let expected: Vec<_> =
             expected.iter().map(|hit| describe(&hit.key, hit.ordinal, (hit.score, hit.keyword, hit.vector))).collect();
@@ -523,7 +597,8 @@ impl History {
                 let citation = &hit.citation;
                 let key = (citation.source.clone(), citation.document.clone());
                 let scores = bits((hit.score, hit.scores.keyword, hit.scores.vector));
-                (key, citation.version as usize, hit.text.clone(), citation.document_hash.clone(), scores)
+                let version = (citation.version as usize, citation.ingested_at.0);
+                (key, version, hit.text.clone(), citation.document_hash.clone(), scores)
             })
             .collect();
         if expected != got {
@@ -532,27 +607,48 @@ impl History {
         }
         for hit in &found.hits {
             let (citation, key) = (&hit.citation, (hit.citation.source.clone(), hit.citation.document.clone()));
-            let text = self.naive.documents.get(&key).map(|document| self.naive.text(who, &key, document.versions.last().unwrap()));
+            let Some(document) = self.naive.documents.get(&key).cloned() else { continue };
+            let text = Some(self.naive.text(who, &key, document.versions.last().unwrap()));
             if text.as_deref().and_then(|text| text.get(citation.span.start..citation.span.end)) != Some(hit.text.as_str()) {
                 self.tally.differences += 1;
                 self.note(format!("{who:?}: the span of {key:?} does not slice to its text"));
             }
+            let first = self.naive.runs(who, &key, &document).last().unwrap().0;
+            // The same passage has the same token, whatever was hidden or edited around it.
+            let (old, new) = (&document.versions[first], document.versions.last().unwrap());
+            let place = place_of(&self.naive, who, &key, new, citation.span.start)
+                .and_then(|rank| visible_passages(&self.naive, who, &key, old).nth(rank));
+            if let Some(place) = place {
+                let token = self.token_of.entry((key.clone(), first, place)).or_insert_with(|| citation.token.clone());
+                if *token != citation.token {
+                    self.tally.differences += 1;
+                    self.note(format!("{who:?}: passage {place} of {key:?} version {first} has another token than before"));
+                }
+            }
             if self.tokens.len() < 500 {
-                self.tokens.push((citation.token.clone(), key, citation.version as usize, hit.text.clone()));
+                self.tokens.push((citation.token.clone(), key, first, hit.text.clone()));
             }
         }
     }
 
     fn compare_document(&mut self, who: &Who, key: &Key) {
         self.tally.comparisons += 1;
-        let found = self.engine().document(&caller(who), &key.0, &key.1, None, Timestamp(self.naive.now));
+        let wanted = self.dice.chance(30).then(|| 1 + self.dice.below(4) as u32);
+        let found = self.engine().document(&caller(who), &key.0, &key.1, wanted, Timestamp(self.naive.now));
         let document = self.naive.documents.get(key).filter(|document| !document.deleted);
-        let expected = document
-            .filter(|document| self.naive.may_read(who, key, document))
-            .map(|document| self.naive.text(who, key, document.versions.last().unwrap()));
+        let expected = document.filter(|document| self.naive.may_read(who, key, document)).and_then(|document| {
+            let runs = self.naive.runs(who, key, document);
+            let number = wanted.map_or(runs.len(), |wanted| wanted as usize);
+            let (first, last) = *runs.get(number - 1)?;
+            let since = document.versions[first].came_in;
+            Some((self.naive.text(who, key, &document.versions[last]), number, since, number == runs.len()))
+        });
         match (expected, found) {
             (None, Err(Error::NotFound)) => {}
-            (Some(expected), Ok(found)) if expected == found.text => {}
+            (Some(expected), Ok(found))
+                if expected
+                    == (found.text.clone(), found.version as usize, found.ingested_at.0, found.freshness == Freshness::Current) => {
+            }
             (None, Ok(found)) => {
                 self.tally.leaks += 1;
                 self.note(format!("{who:?} read {key:?}: {:?}", found.text));
@@ -581,7 +677,9 @@ impl History {
         self.tally.comparisons += 1;
         let (token, key, version, text) = self.tokens[at].clone();
         let document = &self.naive.documents[&key];
-        let cited = &document.versions[version - 1];
+        let cited = &document.versions[version];
+        let runs = self.naive.runs(who, &key, document);
+        let run = runs.iter().position(|(first, last)| (*first..=*last).contains(&version)).unwrap();
         let open = self.naive.sections(who, &key, cited);
         let passage = cited.passages.iter().find(|passage| passage.text == text && passage.section.is_none_or(|at| open[at]));
         let hidden = cited.passages.iter().any(|passage| passage.text == text && passage.section.is_some_and(|at| !open[at]));
@@ -591,17 +689,18 @@ impl History {
         }
         let expected = (self.naive.may_read(who, &key, document) && passage.is_some()).then(|| {
             if document.deleted {
-                (None, Freshness::Deleted)
-            } else if version == document.versions.len() {
-                (Some(text.clone()), Freshness::Current)
+                (None, Freshness::Deleted, run + 1)
+            } else if run + 1 == runs.len() {
+                (Some(text.clone()), Freshness::Current, run + 1)
             } else {
-                (Some(text.clone()), Freshness::Superseded)
+                (Some(text.clone()), Freshness::Superseded, run + 1)
             }
         });
         let found = self.engine().citation(&caller(who), &token, Timestamp(self.naive.now));
         match (expected, found) {
             (None, Err(Error::NotFound)) => {}
-            (Some((text, freshness)), Ok((found, citation))) if text == found && freshness == citation.freshness => {}
+            (Some((text, freshness, number)), Ok((found, citation)))
+                if text == found && freshness == citation.freshness && number == citation.version as usize => {}
             (None, Ok(found)) => {
                 self.tally.leaks += 1;
                 self.note(format!("{who:?} opened {key:?} version {version}: {found:?}"));
@@ -626,18 +725,33 @@ struct NewVersion {
     modified: i64,
 }
 
-/// What makes a version: everything but ACLs.
+/// The places of the passages of a version that a caller may read.
+fn visible_passages(naive: &Naive, who: &Who, key: &Key, version: &Version) -> impl Iterator<Item = usize> {
+    let open = naive.sections(who, key, version);
+    let visible = |passage: &Passage| passage.section.is_none_or(|section| open[section]);
+    let places: Vec<usize> =
+        version.passages.iter().enumerate().filter(|(_, passage)| visible(passage)).map(|(at, _)| at).collect();
+    places.into_iter()
+}
+
+/// Which of the passages that the caller may read starts at this byte of their text.
+fn place_of(naive: &Naive, who: &Who, key: &Key, version: &Version, start: usize) -> Option<usize> {
+    let open = naive.sections(who, key, version);
+    let hidden: Vec<(usize, usize)> =
+        open.iter().enumerate().filter(|(_, open)| !**open).filter_map(|(at, _)| version.section_span(at)).collect();
+    let (_, spans) = version.text();
+    let start_of = |at: usize| {
+        let before: usize = hidden.iter().filter(|(_, end)| *end <= spans[at].0).map(|(start, end)| end - start).sum();
+        spans[at].0 - before
+    };
+    visible_passages(naive, who, key, version).position(|at| start_of(at) == start)
+}
+
+/// What makes a version: everything but ACLs and how it is cut.
 fn same_content(a: &Version, b: &Version) -> bool {
     let spans = |version: &Version| (0..version.sections.len()).map(|at| version.section_span(at)).collect::<Vec<_>>();
     let names = |version: &Version| version.sections.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-    let vectors = |version: &Version| version.passages.iter().map(|passage| passage.vector.clone()).collect::<Vec<_>>();
-    let headings = |version: &Version| version.passages.iter().map(|passage| passage.heading.clone()).collect::<Vec<_>>();
-    a.title == b.title
-        && a.text() == b.text()
-        && spans(a) == spans(b)
-        && names(a) == names(b)
-        && vectors(a) == vectors(b)
-        && headings(a) == headings(b)
+    a.title == b.title && a.text() == b.text() && spans(a) == spans(b) && names(a) == names(b)
 }
 
 fn bits(scores: (f32, Option<f32>, Option<f32>)) -> (u32, Option<u32>, Option<u32>) {

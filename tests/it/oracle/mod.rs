@@ -5,7 +5,8 @@ pub(crate) mod dice;
 mod history;
 mod naive;
 
-pub(crate) use history::run;
+pub(crate) use history::{Script, compare, open, run};
+pub(crate) use naive::Naive;
 
 /// Bounded runs with fixed seeds; `make torture` runs longer ones.
 #[test]

@@ -24,6 +24,10 @@ pub(crate) struct Version {
     pub(crate) passages: Vec<Passage>,
     /// Name and ACL.
     pub(crate) sections: Vec<(String, Value)>,
+    /// Whether there was no document before it.
+    pub(crate) born: bool,
+    /// When it came in, in milliseconds.
+    pub(crate) came_in: i64,
 }
 
 pub(crate) const GAP: &str = "\n\n";
@@ -303,6 +307,33 @@ impl Naive {
             }
         }
         visible + &text[from..]
+    }
+
+    /// What of a version a caller can tell apart: its title, its text, and the names and places of its sections.
+    fn content(&self, who: &Who, key: &Key, version: &Version) -> (Option<String>, String, Vec<(String, usize, usize)>) {
+        let open = self.sections(who, key, version);
+        let spans: Vec<_> = (0..version.sections.len()).map(|at| version.section_span(at).unwrap()).collect();
+        let hidden_before = |start: usize| -> usize {
+            spans.iter().zip(&open).filter(|((_, end), open)| !**open && *end <= start).map(|((start, end), _)| end - start).sum()
+        };
+        let sections = version.sections.iter().zip(&spans).zip(&open).filter(|(_, open)| **open).map(|(((name, _), span), _)| {
+            let before = hidden_before(span.0);
+            (name.clone(), span.0 - before, span.1 - before)
+        });
+        (version.title.clone(), self.text(who, key, version), sections.collect())
+    }
+
+    /// A caller's versions: the first and last of those that are one to them, counted from 0.
+    pub(crate) fn runs(&self, who: &Who, key: &Key, document: &Document) -> Vec<(usize, usize)> {
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        for (at, version) in document.versions.iter().enumerate() {
+            let alike = at > 0 && self.content(who, key, version) == self.content(who, key, &document.versions[at - 1]);
+            match runs.last_mut() {
+                Some(run) if alike && !version.born => run.1 = at,
+                _ => runs.push((at, at)),
+            }
+        }
+        runs
     }
 
     fn seen(&self, who: &Who) -> Vec<Seen<'_>> {

@@ -1,0 +1,147 @@
+//! Group commit: writes that arrive while one transaction is being made durable share the next one.
+//!
+//! Whoever gets the writer's lock first commits for all that wait. Each caller's batch is a savepoint, so that one that is
+//! refused takes no other with it; one flush serves them all.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+use rusqlite::TransactionBehavior;
+
+use super::transaction::{ChunkTerms, Receipt, Writing};
+use super::{Engine, Writer};
+use crate::catalog::meta;
+use crate::engine::Write;
+use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
+
+/// A transaction takes no more writes when it has this many.
+const MAX_GROUP_WRITES: usize = 4_096;
+
+/// A write, and the terms of its chunks.
+pub(super) type Prepared = (Write, Vec<ChunkTerms>);
+
+/// Batches that wait for a transaction, in the order in which they came.
+#[derive(Default)]
+pub(super) struct Waiting {
+    batches: Mutex<VecDeque<Batch>>,
+}
+
+struct Batch {
+    writes: Vec<Prepared>,
+    now: Timestamp,
+    answer: Answer,
+}
+
+/// Where the result of a batch is left for whom it belongs to.
+type Answer = Arc<Mutex<Option<Result<Vec<Receipt>>>>>;
+
+impl Engine {
+    /// Commits batches, with whatever waits beside them, and answers each.
+    pub(super) fn write_prepared(&self, batches: Vec<Vec<Prepared>>, now: Timestamp) -> Result<Vec<Result<Vec<Receipt>>>> {
+        let writer = self.writer.as_ref().ok_or_else(|| Error::invalid("data", "it is open for reading only"))?;
+        let answers: Vec<Answer> = batches.iter().map(|_| Answer::default()).collect();
+        let batches = batches.into_iter().zip(&answers);
+        let batches = batches.map(|(writes, answer)| Batch { writes, now, answer: answer.clone() });
+        self.waiting.batches.lock().extend(batches);
+        let mut writer = writer.lock();
+        loop {
+            // They were queued together and in order, so the last is answered last.
+            if answers.last().is_none_or(|last| last.lock().is_some()) {
+                return Ok(answers.iter().filter_map(|answer| answer.lock().take()).collect());
+            }
+            let group = self.waiting.next_group();
+            let answers: Vec<_> = group.iter().map(|batch| batch.answer.clone()).collect();
+            for (slot, result) in answers.into_iter().zip(self.commit_group(&mut writer, group)) {
+                *slot.lock() = Some(result);
+            }
+        }
+    }
+
+    /// Commits a group and answers each batch of it.
+    fn commit_group(&self, writer: &mut MutexGuard<'_, Writer>, group: Vec<Batch>) -> Vec<Result<Vec<Receipt>>> {
+        let batches = group.len();
+        if let Some(reason) = &writer.poisoned {
+            return (0..batches).map(|_| Err(Error::Poisoned { reason: reason.clone() })).collect();
+        }
+        match self.try_commit(writer, group) {
+            Ok(results) => results,
+            Err(error) => {
+                let (reason, out_of_space) = (error.to_string(), error.is_out_of_space());
+                if error.leaves_disk_unknown() {
+                    writer.poisoned = Some(reason.clone());
+                    return (0..batches).map(|_| Err(Error::Poisoned { reason: reason.clone() })).collect();
+                }
+                let others = (1..batches).map(|_| Err(Error::NotStored { reason: reason.clone(), out_of_space }));
+                [Err(error)].into_iter().chain(others).collect()
+            }
+        }
+    }
+
+    fn try_commit(&self, writer: &mut Writer, group: Vec<Batch>) -> Result<Vec<Result<Vec<Receipt>>>> {
+        let (results, committed) = {
+            let mut writing = Writing::begin(&mut writer.connection)?;
+            let mut results = Vec::with_capacity(group.len());
+            for batch in group {
+                results.push(writing.batch(batch.writes, batch.now)?);
+            }
+            let (seq, epoch) = (writing.seq, writing.epoch);
+            (results, (writing.commit()?, seq, epoch))
+        };
+        let (effects, seq, epoch) = committed;
+        if let Err(error) = self.publish(writer, effects, seq, epoch) {
+            let reason = error.to_string();
+            writer.poisoned = Some(reason.clone());
+            return Ok(results.into_iter().map(|_| Err(Error::Poisoned { reason: reason.clone() })).collect());
+        }
+        Ok(results)
+    }
+}
+
+impl Waiting {
+    fn next_group(&self) -> Vec<Batch> {
+        let mut waiting = self.batches.lock();
+        let mut group = Vec::new();
+        let mut writes = 0;
+        while let Some(batch) = waiting.pop_front() {
+            writes += batch.writes.len();
+            group.push(batch);
+            if writes >= MAX_GROUP_WRITES {
+                break;
+            }
+        }
+        group
+    }
+}
+
+impl<'a> Writing<'a> {
+    /// Begins a transaction.
+    pub(super) fn begin(connection: &'a mut rusqlite::Connection) -> Result<Writing<'a>> {
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let seq = meta::<i64>(&tx, "seq")?.unwrap_or_default().cast_unsigned();
+        let epoch = meta::<i64>(&tx, "epoch")?.unwrap_or_default().cast_unsigned();
+        Ok(Writing { tx, seq, epoch, now: Timestamp(0), effects: Vec::new() })
+    }
+
+    /// Applies a batch in whole or not at all. The outer error is that of the transaction.
+    fn batch(&mut self, writes: Vec<Prepared>, now: Timestamp) -> Result<Result<Vec<Receipt>>> {
+        let before = (self.seq, self.epoch, self.effects.len());
+        self.now = now;
+        self.tx.execute_batch("SAVEPOINT batch")?;
+        let applied = writes.into_iter().map(|(write, terms)| self.apply(write, terms)).collect::<Result<Vec<_>>>();
+        match applied {
+            Err(error) if error.is_refusal() => {
+                self.tx.execute_batch("ROLLBACK TO batch; RELEASE batch")?;
+                (self.seq, self.epoch) = (before.0, before.1);
+                self.effects.truncate(before.2);
+                Ok(Err(error))
+            }
+            Err(error) => Err(error),
+            Ok(receipts) => {
+                self.tx.execute_batch("RELEASE batch")?;
+                Ok(Ok(receipts))
+            }
+        }
+    }
+}
