@@ -126,7 +126,7 @@ pub(super) fn is_unspaced(c: char) -> bool {
 const ENGLISH: [&str; 16] =
     ["the", "and", "that", "with", "this", "from", "are", "which", "you", "your", "have", "been", "their", "when", "should", "not"];
 /// One word of so many is among them in a text that is taken for English without further looking.
-const ENGLISH_SHARE: usize = 8;
+const ENGLISH_SHARE: usize = 16;
 /// Shorter texts are not.
 const ENGLISH_WORDS: usize = 24;
 

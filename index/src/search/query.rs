@@ -30,7 +30,7 @@ pub enum Mode {
 /// One question.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// The words.
+    /// The words; `"exact phrase"`, `+required`, `-excluded` and `prefix*` are understood.
     pub text: String,
     /// Their vector. Without one, hybrid degrades to keyword with a warning.
     pub vector: Option<Vec<f32>>,
