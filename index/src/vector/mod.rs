@@ -8,6 +8,7 @@ mod cut;
 mod exact;
 mod files;
 mod graph;
+mod held;
 mod kernel;
 mod kernels;
 mod planner;

@@ -68,7 +68,7 @@ fn measure(vectors: &VectorSnapshot, segment: &Segment, graph: &Graph) -> Costs 
             scan = scan.min(begun.elapsed().as_secs_f64());
             let begun = Instant::now();
             let limits = Walk { wanted: MIN_WANTED, budget: usize::MAX };
-            let (_, rows) = walk(vectors, segment, graph, &code, limits, &all, |_| true);
+            let (_, rows) = walk(vectors, segment, graph, &code, limits, &all, |_, _| true);
             look = look.min(begun.elapsed().as_secs_f64() / rows as f64);
             looked = looked.max(rows);
         }
