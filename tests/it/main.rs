@@ -19,5 +19,6 @@ mod permissions;
 mod private_engines;
 mod program;
 mod revocation;
+mod sealing;
 mod updates;
 mod workspace;

@@ -75,8 +75,19 @@ impl Drop for Upkeep {
     }
 }
 
+/// Marks the thread as ended, also when a panic ends it, so that nobody waits for it.
+struct Ended<'a>(&'a Signal);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().stop = true;
+        self.0.changed.notify_all();
+    }
+}
+
 /// The thread: works until there is nothing to do, then waits.
 fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
+    let _ended = Ended(signal);
     loop {
         {
             let mut wanted = signal.state.lock();
