@@ -15,8 +15,9 @@ use super::segment::Segment;
 use super::snapshot::VectorSnapshot;
 use crate::access::Bits;
 
-/// Permitted rows that a walk looks for, at least.
-const MIN_WANTED: usize = 128;
+/// Permitted rows that a walk looks for, at least. Measured on four segments of 262,144 rows: recall@10 is 0.965 with 128,
+/// 0.987 with 256 and 0.995 with 512.
+const MIN_WANTED: usize = 256;
 /// Permitted rows that a walk looks for, for each result that is wanted.
 const WANTED_PER_RESULT: usize = 2;
 /// A walk must promise to cost less than this share of the scan.

@@ -179,7 +179,7 @@ impl GraphWanted {
 /// Opens the graph of a segment, when it is there; a damaged one is deleted with `write`.
 fn open_graph(segment: &Segment, write: bool) {
     let path = graph::path(segment.dir(), segment.id());
-    if !path.exists() {
+    if segment.len() < MIN_GRAPH_ROWS || !path.exists() {
         return;
     }
     match graph::Graph::open(segment) {
