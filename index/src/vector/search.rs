@@ -18,8 +18,9 @@ use super::snapshot::VectorSnapshot;
 use crate::access::{Bits, ClassNo};
 use crate::rows::Rows;
 
-/// Candidates that the sign codes leave, at least.
-const MIN_CANDIDATES: usize = 800;
+/// Candidates that the sign codes leave, at least. With 800, recall@10 was 0.982 in the worst case measured (1,000,000 perturbed
+/// passages, of which the half was permitted that the query is not about), too close to the promised 0.98.
+const MIN_CANDIDATES: usize = 1_200;
 /// Candidates that the sign codes leave for each result that is wanted.
 const CANDIDATES_PER_RESULT: usize = 8;
 /// Candidates that the int8 codes leave, at least.
