@@ -33,9 +33,9 @@ struct SearchBody {
     limit: usize,
     #[serde(default)]
     mode: Mode,
-    /// Vector search compares every permitted passage, so it is exact with or without this.
-    #[serde(default, rename = "exact")]
-    _exact: bool,
+    /// Compares every permitted passage's vector; without it a passage in fifty may be missed among the nearest.
+    #[serde(default)]
+    exact: bool,
     #[serde(default)]
     filter: FilterBody,
     #[serde(default)]
@@ -109,7 +109,7 @@ impl SearchBody {
             filter: Filter { sources, labels, modified_after: modified_after.max(max_age) },
             min_epoch: self.min_epoch,
             why: self.why,
-            exact: false,
+            exact: self.exact,
             neighbors: self.neighbors,
         })
     }

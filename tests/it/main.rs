@@ -22,6 +22,7 @@ mod permissions;
 mod private_engines;
 mod program;
 mod revocation;
+mod sealing;
 mod updates;
 mod versions;
 mod workspace;

@@ -79,7 +79,7 @@ impl Engine {
         let mut shelf = None;
         if let Some(vectors) = &vectors {
             let (opened, segments) = Shelf::open(&dir.join(VECTORS), &name, vectors.dimensions(), seq, write)?;
-            view.vectors = VectorSnapshot::new(vectors, segments);
+            view.vectors = VectorSnapshot::new(vectors, segments, &view.classes);
             (0..view.end).for_each(|chunk| view.place(chunk));
             shelf = Some(opened);
         }

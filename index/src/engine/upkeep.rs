@@ -46,7 +46,7 @@ impl Upkeep {
 
     /// Looks for work after a write, when there can be any.
     pub(super) fn notice(&self, view: &View) {
-        if view.vectors.waiting_rows() > SEAL_ROWS || view.vectors.moved() > 0 {
+        if view.vectors.waiting_rows() > SEAL_ROWS || view.vectors.is_worn() {
             self.signal.state.lock().look = true;
             self.signal.changed.notify_all();
         }
@@ -75,9 +75,19 @@ impl Drop for Upkeep {
     }
 }
 
+/// Marks the thread as ended, also when a panic ends it, so that nobody waits for it.
+struct Ended<'a>(&'a Signal);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().stop = true;
+        self.0.changed.notify_all();
+    }
+}
+
 /// The thread: works until there is nothing to do, then waits.
 fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
-    let mut looked_at = None;
+    let _ended = Ended(signal);
     loop {
         {
             let mut wanted = signal.state.lock();
@@ -94,9 +104,7 @@ fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
         }
         loop {
             let stopped = || signal.state.lock().stop;
-            match step(state, &mut shelf, &mut looked_at)
-                .and_then(|worked| if worked { Ok(true) } else { connect(state, &mut shelf, &mut looked_at, stopped) })
-            {
+            match step(state, &mut shelf).and_then(|worked| if worked { Ok(true) } else { connect(state, &mut shelf, stopped) }) {
                 Ok(false) => break,
                 Ok(true) if stopped() => return,
                 Ok(true) => {}
@@ -110,12 +118,12 @@ fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
 }
 
 /// Builds one graph; false when none is wanted. Segments are sealed and merged in between, since building takes long.
-fn connect(state: &RwLock<State>, shelf: &mut Shelf, looked_at: &mut Option<u64>, stopped: impl Fn() -> bool) -> Result<bool> {
+fn connect(state: &RwLock<State>, shelf: &mut Shelf, stopped: impl Fn() -> bool) -> Result<bool> {
     let vectors = state.read().view.vectors.clone();
     let Some(wanted) = graph_wanted(&vectors) else { return Ok(false) };
     let mut failed = None;
     let built = wanted.build(&vectors, || {
-        if let Err(error) = step(state, shelf, looked_at) {
+        if let Err(error) = step(state, shelf) {
             failed = Some(error);
         }
         failed.is_none() && !stopped() && wanted.is_in(&state.read().view.vectors)
@@ -127,18 +135,10 @@ fn connect(state: &RwLock<State>, shelf: &mut Shelf, looked_at: &mut Option<u64>
     }
 }
 
-/// Does one piece of work; false when there is none. `looked_at` is how many rows had moved when segments were last looked
-/// through.
-fn step(state: &RwLock<State>, shelf: &mut Shelf, looked_at: &mut Option<u64>) -> Result<bool> {
+/// Seals or merges once; false when there is nothing to do.
+fn step(state: &RwLock<State>, shelf: &mut Shelf) -> Result<bool> {
     let view = state.read().view.clone();
-    let moved = view.vectors.moved();
-    let stale = looked_at.is_none_or(|before| moved.abs_diff(before) > u64::from(SEAL_ROWS));
-    let Some(sealing) = plan(&view.vectors, &view.classes, stale) else {
-        if stale {
-            *looked_at = Some(moved);
-        }
-        return Ok(false);
-    };
+    let Some(sealing) = plan(&view.vectors, &view.classes) else { return Ok(false) };
     let made = shelf.seal(&view.vectors, &sealing, view.seq)?;
     for _ in 0..SWAPS_BESIDE_LOCK {
         let before = state.read().view.clone();

@@ -37,13 +37,13 @@ impl<'a> Exact<'a> {
         Exact { vectors, query, code, limit, kept: Vec::new(), floor: f64::NEG_INFINITY, room }
     }
 
-    /// Considers rows; `admits` is asked only of those that can win.
-    pub(super) fn offer(&mut self, chunks: &[u32], admits: impl Fn(u32) -> bool) {
+    /// Considers rows; `admits` is asked only of those that can win, by their place in `chunks` and their number.
+    pub(super) fn offer(&mut self, chunks: &[u32], admits: impl Fn(usize, u32) -> bool) {
         let mut ahead = chunks.iter().skip(AHEAD_ROWS);
-        for chunk in chunks {
+        for (place, chunk) in chunks.iter().enumerate() {
             prefetch(ahead.next().and_then(|chunk| self.vectors.code(*chunk)).unwrap_or_default());
             let (estimate, error) = self.vectors.code(*chunk).map_or((0.0, f64::INFINITY), |row| self.code.estimate(row));
-            if estimate + error >= self.floor && admits(*chunk) {
+            if estimate + error >= self.floor && admits(place, *chunk) {
                 self.kept.push(Interval { low: estimate - error, high: estimate + error, chunk: *chunk });
                 if self.kept.len() >= self.room {
                     self.drop_losers();

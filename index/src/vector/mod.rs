@@ -1,13 +1,14 @@
 //! Vector search: codes of the rows that the caller may read are scanned, the best are compared in full precision.
 //!
 //! Rows and int8 codes are kept by chunk number ([`store`]), sign codes in sealed segments sorted by ACL class
-//! ([`segment`], [`shelf`]) and, until they are sealed, in the tail ([`tail`]). Large segments have a graph ([`graph`]), which
+//! ([`segment`], [`shelf`]) and, until they are sealed, in the tail ([`tail`]). Segments beyond a million rows have a graph ([`graph`]), which
 //! is walked where that costs less than a scan ([`planner`]). [`snapshot`] is what one search reads.
 
 mod cut;
 mod exact;
 mod files;
 mod graph;
+mod held;
 mod kernel;
 mod kernels;
 mod planner;

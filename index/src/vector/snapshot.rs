@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::files::RowMap;
+use super::held::Held;
 use super::quantize;
 use super::segment::Segment;
 use super::shelf::{NewSegment, Sealing, Segments};
@@ -21,47 +22,45 @@ pub(crate) struct VectorSnapshot {
     dimensions: usize,
     rows: RowMap,
     codes: RowMap,
-    segments: Arc<[Arc<Segment>]>,
+    segments: Vec<Held>,
     tail: Tail,
     /// By chunk.
     places: Rows<Place>,
-    /// Counts rows that left their place in a segment.
-    moved: u64,
 }
 
-/// Where a row is to be found: the class that it has in its segment ([`DEAD`] where it is in none), and whether the tail
-/// holds it too.
+/// Where a row is kept: in a segment (0 for none), at this row of it, and perhaps in the tail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Place(u32);
+struct Place {
+    segment_and_tail: u32,
+    at: u32,
+}
 
 impl Place {
     const IN_TAIL: u32 = 1 << 31;
 
-    fn sealed(self) -> ClassNo {
-        self.0 & !Place::IN_TAIL
+    fn segment(self) -> u32 {
+        self.segment_and_tail & !Place::IN_TAIL
     }
 
     fn in_tail(self) -> bool {
-        self.0 & Place::IN_TAIL != 0
+        self.segment_and_tail & Place::IN_TAIL != 0
     }
 
-    fn seal(&mut self, class: ClassNo) {
-        self.0 = self.0 & Place::IN_TAIL | class;
+    fn seal(&mut self, segment: u32, at: u32) {
+        *self = Place { segment_and_tail: self.segment_and_tail & Place::IN_TAIL | segment, at };
     }
 
     fn set_in_tail(&mut self, in_tail: bool) {
-        self.0 = self.sealed() | if in_tail { Place::IN_TAIL } else { 0 };
+        self.segment_and_tail = self.segment() | if in_tail { Place::IN_TAIL } else { 0 };
     }
 }
 
 impl VectorSnapshot {
     /// The rows of a store in these segments; rows that none of them holds come with [`VectorSnapshot::place`].
-    pub(crate) fn new(store: &VectorStore, segments: Segments) -> VectorSnapshot {
-        let mut snapshot = VectorSnapshot { segments: segments.0.into(), ..VectorSnapshot::default() };
+    pub(crate) fn new(store: &VectorStore, segments: Segments, classes: &Rows<ClassNo>) -> VectorSnapshot {
+        let mut snapshot = VectorSnapshot::default();
         snapshot.read_from(store);
-        for segment in snapshot.segments.iter() {
-            set_sealed(&mut snapshot.places, segment, |class| class);
-        }
+        segments.0.into_iter().for_each(|segment| snapshot.hold(segment, classes));
         snapshot
     }
 
@@ -87,17 +86,15 @@ impl VectorSnapshot {
         if self.dimensions == 0 {
             return;
         }
-        let sealed = self.places.get(chunk).sealed();
-        if sealed != DEAD && sealed != class {
-            self.moved += 1;
-        }
-        self.keep(chunk, class);
-    }
-
-    /// Puts a row into the tail when it is found nowhere else.
-    fn keep(&mut self, chunk: u32, class: ClassNo) {
         let place = self.places.get(chunk);
-        if class == DEAD || place.sealed() == class || place.in_tail() {
+        let mut settled = false;
+        if place.segment() != 0
+            && let Some(held) = self.segments.iter_mut().find(|held| held.segment.id() == place.segment())
+        {
+            settled = held.segment.class_of(place.at) == class;
+            held.set_stale(place.at, !settled);
+        }
+        if class == DEAD || settled || place.in_tail() {
             return;
         }
         let mut code = Vec::new();
@@ -112,36 +109,43 @@ impl VectorSnapshot {
         self.tail.len()
     }
 
-    /// Counts rows that left their place in a segment.
-    pub(crate) fn moved(&self) -> u64 {
-        self.moved
+    /// True when rows of a segment are no longer as they were sealed.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.segments.iter().any(|held| held.stale_rows() > 0)
     }
 
     /// Takes in what was sealed since: `made` holds rows of `sealing` as they were when it began.
     pub(crate) fn adopt(&mut self, classes: &Rows<ClassNo>, sealing: &Sealing, made: Option<NewSegment>) {
-        let made = made.map(|made| made.0);
-        let (replaced, kept): (Vec<_>, Vec<_>) =
-            self.segments.iter().cloned().partition(|segment| sealing.replaced.contains(&segment.id()));
-        for segment in &replaced {
-            set_sealed(&mut self.places, segment, |_| DEAD);
+        let all = std::mem::take(&mut self.segments);
+        let (replaced, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|held| sealing.replaced.contains(&held.segment.id()));
+        self.segments = kept;
+        for chunk in replaced.iter().flat_map(|held| held.segment.chunks()) {
+            self.places.get_mut(u32::from_le_bytes(*chunk)).seal(0, 0);
         }
-        if let Some(made) = &made {
-            set_sealed(&mut self.places, made, |class| class);
+        if let Some(made) = made {
+            self.hold(made.0, classes);
         }
-        self.segments = kept.into_iter().chain(made).collect();
         let old = std::mem::take(&mut self.tail);
         for chunk in old.chunks() {
             self.places.get_mut(chunk).set_in_tail(false);
-            self.keep(chunk, classes.get(chunk));
+            self.place(chunk, classes.get(chunk));
         }
         for (_, chunk) in &sealing.rows {
-            self.keep(*chunk, classes.get(*chunk));
+            self.place(*chunk, classes.get(*chunk));
         }
+    }
+
+    /// Adds a segment, and notes where its rows are.
+    fn hold(&mut self, segment: Arc<Segment>, classes: &Rows<ClassNo>) {
+        for (at, chunk) in (0..).zip(segment.chunks()) {
+            self.places.get_mut(u32::from_le_bytes(*chunk)).seal(segment.id(), at);
+        }
+        self.segments.push(Held::new(segment, classes));
     }
 
     /// Checks every byte of every segment; a line for each that is damaged.
     pub(crate) fn verify(&self) -> Vec<String> {
-        self.segments.iter().filter_map(|segment| segment.verify().err()).map(|error| error.to_string()).collect()
+        self.segments.iter().filter_map(|held| held.segment.verify().err()).map(|error| error.to_string()).collect()
     }
 
     /// What is wrong with a live row, which must be this vector.
@@ -154,14 +158,14 @@ impl VectorSnapshot {
             Some("its row is not its vector")
         } else if self.codes.get(chunk) != Some(code.as_slice()) {
             Some("its code is not that of its vector")
-        } else if place.sealed() != class && !place.in_tail() {
+        } else if class == DEAD || !self.settled(place) && !place.in_tail() {
             Some("no segment holds it as it is, nor the tail")
         } else {
             None
         }
     }
 
-    pub(super) fn segments(&self) -> &[Arc<Segment>] {
+    pub(super) fn segments(&self) -> &[Held] {
         &self.segments
     }
 
@@ -173,14 +177,14 @@ impl VectorSnapshot {
     #[inline]
     pub(super) fn waiting(&self, chunk: u32, classes: &Rows<ClassNo>) -> Option<ClassNo> {
         let class = classes.get(chunk);
-        (class != DEAD && self.places.get(chunk).sealed() != class).then_some(class)
+        let place = self.places.get(chunk);
+        (class != DEAD && (place.segment() == 0 || !self.settled(place))).then_some(class)
     }
 
-    /// The class of a row that is found in its segment.
-    #[inline]
-    pub(super) fn settled(&self, chunk: u32, classes: &Rows<ClassNo>) -> Option<ClassNo> {
-        let class = classes.get(chunk);
-        (class != DEAD && self.places.get(chunk).sealed() == class).then_some(class)
+    /// True when the segment holds the row as it is now.
+    fn settled(&self, place: Place) -> bool {
+        let held = self.segments.iter().find(|held| held.segment.id() == place.segment());
+        held.is_some_and(|held| !held.is_stale(place.at))
     }
 
     /// The int8 code of a chunk; `None` where it was not made.
@@ -199,14 +203,5 @@ impl VectorSnapshot {
         let row = self.rows.get(chunk).ok_or_else(|| Error::corrupt("vectors", format!("chunk {chunk} has no row")))?;
         quantize::encode_signs(row, code);
         Ok(())
-    }
-}
-
-/// Notes for each row of a segment the class that it has there.
-fn set_sealed(places: &mut Rows<Place>, segment: &Segment, of: impl Fn(ClassNo) -> ClassNo) {
-    for (class, rows) in segment.runs() {
-        for chunk in segment.chunks().get(rows.start as usize..rows.end as usize).unwrap_or_default() {
-            places.get_mut(u32::from_le_bytes(*chunk)).seal(of(class));
-        }
     }
 }

@@ -166,6 +166,6 @@ impl Graph {
 }
 
 /// Where the graph of a segment is kept.
-pub(in crate::vector) fn path(dir: &Path, segment: u64) -> PathBuf {
+pub(in crate::vector) fn path(dir: &Path, segment: u32) -> PathBuf {
     dir.join(format!("graph-{segment:08}.links"))
 }

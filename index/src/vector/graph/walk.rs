@@ -24,7 +24,7 @@ pub(in crate::vector) struct Walk {
 }
 
 /// The nearest permitted rows as (judged, chunk), and how many rows were looked at; `None` in place of rows when the budget
-/// did not suffice. `admits` is asked of chunks whose row `permitted` holds.
+/// did not suffice. `admits` is asked of rows and their chunks that `permitted` holds.
 pub(in crate::vector) fn walk(
     vectors: &VectorSnapshot,
     segment: &Segment,
@@ -32,7 +32,7 @@ pub(in crate::vector) fn walk(
     code: &QueryCode,
     limits: Walk,
     permitted: &Bits,
-    admits: impl Fn(u32) -> bool,
+    admits: impl Fn(u32, u32) -> bool,
 ) -> (Option<Vec<(u32, u32)>>, usize) {
     let chunks = segment.chunks();
     let chunk_of = |at: u32| chunks.get(at as usize).map_or(u32::MAX, |chunk| u32::from_le_bytes(*chunk));
@@ -49,7 +49,7 @@ pub(in crate::vector) fn walk(
     let mut open = BinaryHeap::from([Reverse(nearest)]);
     let mut found: BinaryHeap<(u32, u32)> = BinaryHeap::with_capacity(limits.wanted + 1);
     let take = |found: &mut BinaryHeap<(u32, u32)>, (judged, at): (u32, u32)| {
-        if permitted.contains(at) && admits(chunk_of(at)) {
+        if permitted.contains(at) && admits(at, chunk_of(at)) {
             found.push((judged, chunk_of(at)));
             if found.len() > limits.wanted {
                 found.pop();
