@@ -142,7 +142,7 @@ fn memory(chunks: usize) -> Value {
 }
 
 fn open(dir: &Path, read_only: bool) -> Engine {
-    Engine::open(dir, &Options { model: None, read_only }).unwrap()
+    Engine::open(dir, &Options { model: None, read_only, ..Options::default() }).unwrap()
 }
 
 /// One document with one chunk for every number.

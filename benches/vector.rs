@@ -78,7 +78,7 @@ fn measure(
     let before = memory();
     let begun = Instant::now();
     let model = Model { name: "bench".to_owned(), dimensions: base[0].len() };
-    let options = Options { model: Some(model), read_only: false };
+    let options = Options { model: Some(model), ..Options::default() };
     let engine = Engine::open(dir, &options).unwrap();
     if !there {
         fill(&engine, base, classes);

@@ -32,7 +32,7 @@ pub(super) fn engine(config: &Config, read_only: bool) -> Result<Engine, Error> 
     if read_only && !config.data.exists() {
         return Err(Error::NoData { path: config.data.clone() });
     }
-    Ok(Engine::open(&config.data, &Options { model: None, read_only })?)
+    Ok(Engine::open(&config.data, &Options { model: None, read_only, ..Options::default() })?)
 }
 
 /// The engine with the model, and the way of documents between them.
@@ -42,7 +42,7 @@ pub(super) fn pipeline(config: &Config, instances: usize, read_only: bool) -> Re
     }
     let embedder = embedder(config, instances)?;
     let model = embedder.as_ref().map(|embedder| embedder.model().clone());
-    let engine = Engine::open(&config.data, &Options { model, read_only })?;
+    let engine = Engine::open(&config.data, &Options { model, read_only, ..Options::default() })?;
     Ok(Pipeline::new(Arc::new(engine), embedder, Limits::default(), sandbox()?))
 }
 

@@ -19,7 +19,7 @@ const DIMENSIONS: usize = 16;
 
 fn open(dir: &Path) -> Result<Engine, Error> {
     let model = Model { name: "grid".to_owned(), dimensions: DIMENSIONS };
-    Engine::open(dir, &Options { model: Some(model), read_only: false })
+    Engine::open(dir, &Options { model: Some(model), ..Options::default() })
 }
 
 fn vector(dice: &mut Dice) -> Vec<f32> {

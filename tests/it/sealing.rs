@@ -26,7 +26,7 @@ fn put(number: usize, reader: &str) -> Write {
 
 fn open(dir: &std::path::Path) -> Engine {
     let model = Some(Model { name: "test".to_owned(), dimensions: DIMENSIONS });
-    Engine::open(dir, &Options { model, read_only: false }).unwrap()
+    Engine::open(dir, &Options { model, ..Options::default() }).unwrap()
 }
 
 /// The nearest of all rows that a user may read, asked exactly and not.

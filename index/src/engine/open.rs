@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::keyword::{KeywordIndex, indexed_terms};
 use crate::rows::Rows;
 use crate::timestamp::Timestamp;
-use crate::vector::{Shelf, VectorSnapshot, VectorStore};
+use crate::vector::{Shelf, Sizes, VectorSnapshot, VectorStore};
 
 pub(crate) const CATALOG: &str = "catalog.sqlite";
 const KEYWORD: &str = "keyword";
@@ -43,6 +43,9 @@ pub struct Options {
     pub model: Option<Model>,
     /// Opens beside the process that writes, for reading what is durable at this moment.
     pub read_only: bool,
+    /// How many vectors wait before they are sealed into a segment, and a sixteenth of the largest segment; `None` for what
+    /// suits large directories.
+    pub seal_rows: Option<u32>,
 }
 
 impl Engine {
@@ -78,9 +81,12 @@ impl Engine {
         view.keyword = keyword.snapshot();
         let mut shelf = None;
         if let Some(vectors) = &vectors {
-            let (opened, segments) = Shelf::open(&dir.join(VECTORS), &name, vectors.dimensions(), seq, write)?;
+            let (mut opened, segments) = Shelf::open(&dir.join(VECTORS), &name, vectors.dimensions(), seq, write)?;
             view.vectors = VectorSnapshot::new(vectors, segments, &view.classes);
             (0..view.end).for_each(|chunk| view.place(chunk));
+            if let Some(seal_rows) = options.seal_rows {
+                opened.sizes = Sizes { seal_rows };
+            }
             shelf = Some(opened);
         }
         let state = Arc::new(RwLock::new(State { access, permits: PermitCache::default(), view: Arc::new(view) }));

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::state::{State, View};
 use crate::error::Result;
-use crate::vector::{SEAL_ROWS, Shelf, graph_wanted, plan};
+use crate::vector::{Shelf, graph_wanted, plan};
 
 /// How often a swap is prepared beside the lock before it is prepared under it.
 const SWAPS_BESIDE_LOCK: usize = 3;
@@ -18,6 +18,7 @@ const SWAPS_BESIDE_LOCK: usize = 3;
 /// The thread, and how to reach it.
 pub(super) struct Upkeep {
     signal: Arc<Signal>,
+    seal_rows: u32,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -40,13 +41,14 @@ impl Upkeep {
         let signal = Arc::new(Signal::default());
         signal.state.lock().look = true;
         let known = signal.clone();
+        let seal_rows = shelf.sizes.seal_rows;
         let thread = std::thread::Builder::new().name("upkeep".to_owned()).spawn(move || run(&known, &state, shelf))?;
-        Ok(Upkeep { signal, thread: Some(thread) })
+        Ok(Upkeep { signal, seal_rows, thread: Some(thread) })
     }
 
     /// Looks for work after a write, when there can be any.
     pub(super) fn notice(&self, view: &View) {
-        if view.vectors.waiting_rows() > SEAL_ROWS || view.vectors.is_worn() {
+        if view.vectors.waiting_rows() > self.seal_rows || view.vectors.is_worn() {
             self.signal.state.lock().look = true;
             self.signal.changed.notify_all();
         }
@@ -138,7 +140,7 @@ fn connect(state: &RwLock<State>, shelf: &mut Shelf, stopped: impl Fn() -> bool)
 /// Seals or merges once; false when there is nothing to do.
 fn step(state: &RwLock<State>, shelf: &mut Shelf) -> Result<bool> {
     let view = state.read().view.clone();
-    let Some(sealing) = plan(&view.vectors, &view.classes) else { return Ok(false) };
+    let Some(sealing) = plan(&view.vectors, &view.classes, shelf.sizes) else { return Ok(false) };
     let made = shelf.seal(&view.vectors, &sealing, view.seq)?;
     for _ in 0..SWAPS_BESIDE_LOCK {
         let before = state.read().view.clone();

@@ -24,7 +24,7 @@ mod tests;
 
 pub(crate) use kernel::dot;
 pub(crate) use search::Scope;
-pub(crate) use shelf::{SEAL_ROWS, Shelf, graph_wanted, plan};
+pub(crate) use shelf::{Shelf, Sizes, graph_wanted, plan};
 pub(crate) use snapshot::VectorSnapshot;
 pub(crate) use store::VectorStore;
 

@@ -17,14 +17,36 @@ use crate::access::{ClassNo, DEAD};
 use crate::error::{Error, Result};
 use crate::rows::Rows;
 
-/// The tail is sealed when it holds more rows than this.
-pub(crate) const SEAL_ROWS: u32 = 16_384;
-/// A segment holds at most so many rows.
-const MAX_SEGMENT_ROWS: u32 = 262_144;
-/// Half of that: what the merges before the last one make.
-const HALF_SEGMENT_ROWS: u32 = MAX_SEGMENT_ROWS / 2;
-/// Segments with fewer rows are merged when there are [`MERGE_SEGMENTS`] of them.
-const SMALL_SEGMENT_ROWS: u32 = 65_536;
+/// When rows are sealed and merged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// The tail is sealed when it holds more rows than this.
+    pub(crate) seal_rows: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes { seal_rows: 16_384 }
+    }
+}
+
+impl Sizes {
+    /// Segments with fewer rows are merged when there are [`MERGE_SEGMENTS`] of them.
+    fn small(self) -> u32 {
+        self.seal_rows.saturating_mul(4)
+    }
+
+    /// What the merges before the last one make.
+    fn half(self) -> u32 {
+        self.seal_rows.saturating_mul(8)
+    }
+
+    /// A segment holds at most so many rows.
+    fn full(self) -> u32 {
+        self.seal_rows.saturating_mul(16)
+    }
+}
+
 const MERGE_SEGMENTS: usize = 8;
 /// A segment is written anew when more than this share of its rows, in percent, is dead or has moved.
 const MAX_STALE_PERCENT: u64 = 20;
@@ -35,6 +57,7 @@ pub(crate) struct Shelf {
     dir: PathBuf,
     origin: Origin,
     next: u32,
+    pub(crate) sizes: Sizes,
 }
 
 /// Segments to be replaced by a new one of these rows.
@@ -49,7 +72,7 @@ impl Shelf {
     /// what a crash left are deleted.
     pub(crate) fn open(dir: &Path, catalog: &str, dimensions: usize, seq: u64, write: bool) -> Result<(Shelf, Segments)> {
         let origin = Origin { catalog: catalog.to_owned(), dimensions, seq };
-        let mut shelf = Shelf { dir: dir.to_owned(), origin, next: 1 };
+        let mut shelf = Shelf { dir: dir.to_owned(), origin, next: 1, sizes: Sizes::default() };
         let mut segments = Vec::new();
         for id in read_list(&std::fs::read_to_string(shelf.list()).unwrap_or_default()).unwrap_or_default() {
             match Segment::open(dir, id, &shelf.origin) {
@@ -122,26 +145,26 @@ pub(crate) struct Segments(pub(super) Vec<Arc<Segment>>);
 pub(crate) struct NewSegment(pub(super) Arc<Segment>);
 
 /// What is to be done next, when anything is.
-pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>) -> Option<Sealing> {
-    if vectors.tail().len() > SEAL_ROWS {
+pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, sizes: Sizes) -> Option<Sealing> {
+    if vectors.tail().len() > sizes.seal_rows {
         let rows = vectors.tail().chunks().filter_map(|chunk| Some((vectors.waiting(chunk, classes)?, chunk)));
         // Sizes that add up to a full segment when they are merged.
-        let sizes = [MAX_SEGMENT_ROWS, HALF_SEGMENT_ROWS];
-        let size = sizes.into_iter().find(|size| vectors.tail().len() >= *size).unwrap_or(SEAL_ROWS);
+        let whole = [sizes.full(), sizes.half()];
+        let size = whole.into_iter().find(|size| vectors.tail().len() >= *size).unwrap_or(sizes.seal_rows);
         return Some(Sealing { rows: rows.take(size as usize).collect(), replaced: Vec::new() });
     }
     let segments = || vectors.segments().iter().map(|held| held.segment.as_ref());
-    let mut small: Vec<&Segment> = segments().filter(|segment| segment.len() < SMALL_SEGMENT_ROWS).collect();
+    let mut small: Vec<&Segment> = segments().filter(|segment| segment.len() < sizes.small()).collect();
     if small.len() >= MERGE_SEGMENTS {
         small.sort_by_key(|segment| segment.len());
         let mut sum = 0;
         let fitting = small.into_iter().take_while(|segment| {
             sum += segment.len();
-            sum <= MAX_SEGMENT_ROWS
+            sum <= sizes.full()
         });
         return Some(rewriting(&fitting.collect::<Vec<_>>(), classes));
     }
-    let half = |segment: &&Segment| (SMALL_SEGMENT_ROWS..=HALF_SEGMENT_ROWS).contains(&segment.len());
+    let half = |segment: &&Segment| (sizes.small()..=sizes.half()).contains(&segment.len());
     let halves: Vec<&Segment> = segments().filter(half).take(2).collect();
     if halves.len() == 2 {
         return Some(rewriting(&halves, classes));

@@ -119,8 +119,14 @@ impl VectorSnapshot {
         let all = std::mem::take(&mut self.segments);
         let (replaced, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|held| sealing.replaced.contains(&held.segment.id()));
         self.segments = kept;
-        for chunk in replaced.iter().flat_map(|held| held.segment.chunks()) {
-            self.places.get_mut(u32::from_le_bytes(*chunk)).seal(0, 0);
+        for held in &replaced {
+            for chunk in held.segment.chunks() {
+                let chunk = u32::from_le_bytes(*chunk);
+                // A row that moved on from here may be in a later segment.
+                if self.places.get(chunk).segment() == held.segment.id() {
+                    self.places.get_mut(chunk).seal(0, 0);
+                }
+            }
         }
         if let Some(made) = made {
             self.hold(made.0, classes);
@@ -135,12 +141,20 @@ impl VectorSnapshot {
         }
     }
 
-    /// Adds a segment, and notes where its rows are.
+    /// Adds a segment, and notes where its rows are. A row that moved between classes can be in several segments, and in
+    /// more than one as it is now; one of them counts.
     fn hold(&mut self, segment: Arc<Segment>, classes: &Rows<ClassNo>) {
+        let mut held = Held::new(segment.clone(), classes);
         for (at, chunk) in (0..).zip(segment.chunks()) {
-            self.places.get_mut(u32::from_le_bytes(*chunk)).seal(segment.id(), at);
+            let chunk = u32::from_le_bytes(*chunk);
+            let place = self.places.get(chunk);
+            if place.segment() != 0 && self.settled(place) {
+                held.set_stale(at, true);
+            } else if place.segment() == 0 || !held.is_stale(at) {
+                self.places.get_mut(chunk).seal(segment.id(), at);
+            }
         }
-        self.segments.push(Held::new(segment, classes));
+        self.segments.push(held);
     }
 
     /// Checks every byte of every segment; a line for each that is damaged.

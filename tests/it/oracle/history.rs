@@ -28,6 +28,8 @@ const USERS: usize = 6;
 const GROUPS: usize = 7;
 const CONTAINERS: usize = 7;
 const DOCUMENTS: usize = 40;
+/// So few that rows are sealed, moved and merged all the time.
+const SEAL_ROWS: u32 = 12;
 
 const SOURCES: usize = 3;
 
@@ -58,6 +60,9 @@ pub(crate) fn run(seed: u64, operations: u64) -> Tally {
     for _ in 0..operations {
         history.step();
         history.compare();
+    }
+    if operations > 0 {
+        history.check();
     }
     history.tally
 }
@@ -96,7 +101,7 @@ pub(crate) fn compare(engine: Engine, naive: Naive, seed: u64, rounds: u64) -> T
 
 pub(crate) fn open(dir: &Path) -> Engine {
     let model = Model { name: "grid".to_owned(), dimensions: DIMENSIONS };
-    Engine::open(dir, &Options { model: Some(model), read_only: false }).unwrap()
+    Engine::open(dir, &Options { model: Some(model), seal_rows: Some(SEAL_ROWS), ..Options::default() }).unwrap()
 }
 
 impl History {
@@ -145,8 +150,9 @@ impl History {
             71..=79 => self.set_group(),
             80..=90 => self.change_group(),
             91..=92 => self.delete_group(),
-            93..=97 => self.naive.now += 1_000 * (1 + self.dice.below(60) as i64),
+            93..=96 => self.naive.now += 1_000 * (1 + self.dice.below(60) as i64),
             98 => self.reopen(),
+            97 => self.checkpoint(),
             _ => self.rebuild(),
         }
     }
@@ -342,6 +348,14 @@ impl History {
         self.write(Write::Verify { source, ids: keys.iter().map(|key| key.1.clone()).collect() });
         for key in keys {
             self.naive.documents.get_mut(&key).unwrap().read_at = self.naive.now;
+        }
+    }
+
+    /// Writes the indexes, and waits for what is done in the background.
+    fn checkpoint(&mut self) {
+        if let Some(engine) = &self.engine {
+            engine.checkpoint().unwrap();
+            engine.settle();
         }
     }
 
@@ -710,6 +724,13 @@ impl History {
                 self.note(format!("{who:?} opened {key:?} version {version}: {found:?}, not {expected:?}"));
             }
         }
+    }
+
+    /// The catalog's rows are what was written, and the indexes what the catalog says.
+    fn check(&mut self) {
+        let wrong = self.engine().check_deep().unwrap();
+        self.tally.differences += wrong.len() as u64;
+        wrong.into_iter().for_each(|line| self.note(line));
     }
 
     fn note(&mut self, difference: String) {
