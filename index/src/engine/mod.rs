@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use rayon::prelude::*;
 use rusqlite::{Connection, TransactionBehavior};
 
 pub use explain::{Explanation, GrantPath, Reason, SectionExplanation};
@@ -47,6 +48,9 @@ use upkeep::Upkeep;
 
 /// Rows are made durable at least this often, in written chunks; what comes after is replayed at open.
 const CHECKPOINT_CHUNKS: u64 = 8_192;
+
+/// Fewer writes are not worth the way to other threads.
+const MIN_PARALLEL_WRITES: usize = 8;
 
 /// An open data directory.
 pub struct Engine {
@@ -86,7 +90,7 @@ impl Engine {
     /// [`Error::Invalid`] and [`Error::NotStored`] leave the catalog as it was. After [`Error::Poisoned`] writes are refused
     /// until the directory is opened again; what was written then may or may not be there, but nothing acknowledged is lost.
     pub fn write(&self, writes: Vec<Write>, now: Timestamp) -> Result<Vec<Receipt>> {
-        let writes = writes.into_iter().map(|write| self.prepare(write)).collect::<Result<Vec<_>>>()?;
+        let writes = self.prepare_all(writes).into_iter().collect::<Result<Vec<_>>>()?;
         self.write_prepared(vec![writes], now)?.pop().unwrap_or(Err(Error::NotFound))
     }
 
@@ -95,7 +99,7 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::write`], for each write.
     pub fn write_each(&self, writes: Vec<Write>, now: Timestamp) -> Result<Vec<Result<Receipt>>> {
-        let prepared: Vec<Result<_>> = writes.into_iter().map(|write| self.prepare(write)).collect();
+        let prepared = self.prepare_all(writes);
         let mut results = Vec::with_capacity(prepared.len());
         let mut batches = Vec::new();
         for write in prepared {
@@ -119,8 +123,16 @@ impl Engine {
         }
     }
 
+    /// Prepares writes, side by side where they are many.
+    fn prepare_all(&self, writes: Vec<Write>) -> Vec<Result<group::Prepared>> {
+        match writes.len() {
+            0..MIN_PARALLEL_WRITES => writes.into_iter().map(|write| self.prepare(write)).collect(),
+            _ => writes.into_par_iter().map(|write| self.prepare(write)).collect(),
+        }
+    }
+
     /// Checks a write and does what needs no lock.
-    fn prepare(&self, write: Write) -> Result<(Write, Vec<transaction::ChunkTerms>)> {
+    fn prepare(&self, write: Write) -> Result<group::Prepared> {
         let mut terms = Vec::new();
         match &write {
             Write::Put(document) => {
