@@ -92,10 +92,15 @@ impl PermitCache {
         self.by_rights.clear();
     }
 
+    /// The permit of a caller at `now`, when it was made before.
+    pub(crate) fn known(&self, caller: &Caller, now: Timestamp) -> Option<Arc<Permit>> {
+        self.by_caller.get(caller).filter(|permit| permit.holds_at(now)).cloned()
+    }
+
     /// The permit of a caller at `now`.
     pub(crate) fn permit(&mut self, access: &Access, caller: &Caller, now: Timestamp) -> Arc<Permit> {
-        if let Some(permit) = self.by_caller.get(caller).filter(|permit| permit.holds_at(now)) {
-            return permit.clone();
+        if let Some(permit) = self.known(caller, now) {
+            return permit;
         }
         if self.by_caller.len() >= MAX_CACHED_PERMITS {
             self.clear();

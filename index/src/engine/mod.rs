@@ -224,6 +224,12 @@ impl Engine {
 
     /// What a caller may see now, and the view of the same moment.
     pub(crate) fn permit(&self, caller: &Caller, now: Timestamp) -> (Arc<Permit>, Arc<View>) {
+        {
+            let state = self.state.read();
+            if let Some(permit) = state.permits.known(caller, now) {
+                return (permit, state.view.clone());
+            }
+        }
         let mut state = self.state.write();
         let state = &mut *state;
         (state.permits.permit(&state.access, caller, now), state.view.clone())
