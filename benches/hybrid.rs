@@ -1,0 +1,193 @@
+//! What does a whole search cost, apart from embedding the query: both halves, fusion, passages and citations?
+//!
+//! Texts and vectors of `passages-100k`; beyond 100,000 they are repeated, texts with a word of their own and vectors
+//! perturbed by gaussian noise of length 0.25. 200 queries, each a sentence with its vector; the caller reads a share of 1,000
+//! ACL classes at random. `rank` is what fusion gives, without texts; `search` is what an application gets, 10 hits. The
+//! first pass over the queries is not counted. QPS is of one and of two threads that search at once. `ingest` gives chunks a
+//! second with texts and vectors, searchable when answered.
+//!
+//! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SIGHTLINE_DATA` names the folder of the passages).
+//! Raw figures go to `benches/runs/hybrid.jsonl`.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sightline_index::{
+    Caller, Engine, Mode, Model, NewChunk, NewDocument, NewVector, Options, Principal, Query, Timestamp, Write, vector_key,
+};
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+const CLASSES: usize = 1_000;
+const QUERIES: usize = 200;
+const BATCH: usize = 1_000;
+const DIMENSIONS: usize = 384;
+const NOISE: f32 = 0.25;
+const SELECTIVITIES: [f64; 4] = [1.0, 0.5, 0.1, 0.01];
+
+struct Corpus {
+    texts: Vec<(String, String)>,
+    vectors: Vec<Vec<f32>>,
+}
+
+fn main() {
+    let data = std::env::var_os("SIGHTLINE_DATA").map_or_else(|| PathBuf::from("../shared/data/passages-100k"), PathBuf::from);
+    if !data.is_dir() {
+        println!("skipped: {} is absent; name the folder of the passages with SIGHTLINE_DATA", data.display());
+        return;
+    }
+    let corpus = Corpus { texts: texts(&data.join("docs.jsonl.gz")), vectors: vectors(&data.join("vectors.i8.npy")) };
+    let questions: Vec<Value> = serde_json::from_reader(std::fs::File::open(data.join("queries.json")).unwrap()).unwrap();
+    let questions: Vec<(String, Vec<f32>)> = questions
+        .iter()
+        .map(|question| question["text"].as_str().unwrap().to_owned())
+        .zip(vectors(&data.join("queries.f32.npy")))
+        .take(QUERIES)
+        .collect();
+    let mut out = std::fs::OpenOptions::new().create(true).append(true).open("benches/runs/hybrid.jsonl").unwrap();
+    let mut note = |row: Value| {
+        println!("{row}");
+        writeln!(out, "{row}").unwrap();
+    };
+    for size in std::env::var("SIZES").unwrap_or_else(|_| "100000".to_owned()).split(',') {
+        let size: usize = size.parse().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { model: Some(Model { name: "bench".to_owned(), dimensions: DIMENSIONS }), ..Options::default() };
+        let engine = Engine::open(dir.path(), &options).unwrap();
+        note(fill(&engine, &corpus, size));
+        engine.checkpoint().unwrap();
+        engine.settle();
+        drop(engine);
+        let begun = Instant::now();
+        let engine = Engine::open(dir.path(), &options).unwrap();
+        note(json!({ "engine": "sightline", "mode": "open", "size": size, "seconds": begun.elapsed().as_secs_f64() }));
+        engine.settle();
+        for share in SELECTIVITIES {
+            measure(&engine, &questions, size, share, &mut note);
+        }
+    }
+}
+
+/// Puts one document for each passage.
+fn fill(engine: &Engine, corpus: &Corpus, size: usize) -> Value {
+    let mut noise = 11u64;
+    let mut passage = |number: usize| {
+        let at = number % corpus.texts.len();
+        let (title, text) = corpus.texts[at].clone();
+        match number / corpus.texts.len() {
+            0 => (title, text, corpus.vectors[at].clone()),
+            round => (title, format!("{text} round{round}"), perturbed(&corpus.vectors[at], &mut noise)),
+        }
+    };
+    let mut spent = Duration::ZERO;
+    for first in (0..size).step_by(BATCH) {
+        let puts = (first..size.min(first + BATCH)).map(|number| {
+            let (title, text, values) = passage(number);
+            let vector = Some(NewVector { key: vector_key("bench", &number.to_string()), values: Some(values.into()) });
+            let chunk = NewChunk { start: 0, end: text.len(), vector, ..NewChunk::default() };
+            Write::Put(Box::new(NewDocument {
+                source: "bench".to_owned(),
+                id: format!("d{number}"),
+                title: Some(title),
+                text,
+                acl: Some(json!({ "allow": [format!("group:c{}", number * 7_919 % CLASSES)] })),
+                chunks: vec![chunk],
+                ..NewDocument::default()
+            }))
+        });
+        let puts = puts.collect();
+        let begun = Instant::now();
+        engine.write(puts, NOW).unwrap();
+        spent += begun.elapsed();
+    }
+    json!({ "engine": "sightline", "mode": "ingest", "size": size, "seconds": spent.as_secs_f64(),
+        "chunks_per_s": (size as f64 / spent.as_secs_f64()).round() })
+}
+
+fn measure(engine: &Engine, questions: &[(String, Vec<f32>)], size: usize, share: f64, note: &mut impl FnMut(Value)) {
+    let user = Principal::parse(&format!("user:reads{share}")).unwrap();
+    // Classes are spread over the numbers, so any run of them is a random share of the passages.
+    let groups = (0..(share * CLASSES as f64) as usize).map(|class| Principal::parse(&format!("group:c{class}")).unwrap());
+    for group in groups {
+        engine.write(vec![Write::SetGroup { group, members: vec![user.clone()] }], NOW).unwrap();
+    }
+    let caller = Caller::user(user).unwrap();
+    let query = |(text, vector): &(String, Vec<f32>)| Query {
+        text: text.clone(),
+        vector: Some(vector.clone()),
+        mode: Mode::Hybrid,
+        limit: 10,
+        ..Query::default()
+    };
+    let rank = |question: &(String, Vec<f32>)| drop(engine.rank_chunks(&caller, &query(question), NOW).unwrap());
+    let search = |question: &(String, Vec<f32>)| drop(engine.search(&caller, &query(question), NOW).unwrap());
+    for (mode, ask) in [("rank", &rank as &dyn Fn(&(String, Vec<f32>))), ("search", &search)] {
+        questions.iter().for_each(ask);
+        let mut times: Vec<Duration> = questions
+            .iter()
+            .map(|question| {
+                let begun = Instant::now();
+                ask(question);
+                begun.elapsed()
+            })
+            .collect();
+        times.sort();
+        note(json!({ "engine": "sightline", "mode": format!("hybrid {mode}"), "size": size, "acl": "random", "selectivity": share,
+            "p50_ms": times[times.len() / 2].as_secs_f64() * 1e3, "p99_ms": times[times.len() * 99 / 100].as_secs_f64() * 1e3 }));
+    }
+    for threads in [1, 2] {
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| questions.iter().for_each(search));
+            }
+        });
+        let qps = (threads * questions.len()) as f64 / begun.elapsed().as_secs_f64();
+        note(json!({ "engine": "sightline", "mode": "hybrid search", "size": size, "acl": "random", "selectivity": share,
+            "threads": threads, "qps": qps.round() }));
+    }
+}
+
+fn texts(path: &Path) -> Vec<(String, String)> {
+    let lines = BufReader::new(flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap())).lines();
+    lines
+        .map(|line| {
+            let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+            (text("title"), text("text"))
+        })
+        .collect()
+}
+
+/// The rows of an array of i8 or little-endian f32, of length 1.
+fn vectors(path: &Path) -> Vec<Vec<f32>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
+    let head = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let wide = String::from_utf8_lossy(&bytes[..head]).contains("<f4");
+    let values: Vec<f32> = match wide {
+        true => bytes[head..].as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect(),
+        false => bytes[head..].iter().map(|value| f32::from(value.cast_signed())).collect(),
+    };
+    values.chunks(DIMENSIONS).map(unit).collect()
+}
+
+fn unit(row: &[f32]) -> Vec<f32> {
+    let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+    row.iter().map(|value| value / length).collect()
+}
+
+fn perturbed(row: &[f32], state: &mut u64) -> Vec<f32> {
+    // The sum of twelve uniform numbers is close to gaussian.
+    let mut uniform = || {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 40) as f32 / (1u64 << 24) as f32
+    };
+    let noise: Vec<f32> = row.iter().map(|_| (0..12).map(|_| uniform()).sum::<f32>() - 6.0).collect();
+    let scale = NOISE / (DIMENSIONS as f32).sqrt();
+    unit(&row.iter().zip(noise).map(|(value, noise)| value + scale * noise).collect::<Vec<_>>())
+}
