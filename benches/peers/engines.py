@@ -1,6 +1,6 @@
 """The peers: each is filled with the same rows and asked by `prepare`, which returns what is timed.
 
-A peer gets its best chance. What our engine has ready as a permit is ready here, too, and not timed: a bitmap, a list of rows, the
+What our engine has ready as a permit is ready here, too, and not timed: a bitmap, a list of rows, the
 text of a filter, the settings of a session. Queries run on one thread; builds may use two. Rows are numbered from 0 and have
 length 1, so that the inner product is the cosine.
 """
@@ -130,7 +130,8 @@ class Lancedb:
         readable = f"class_{request.acl} IN ({','.join(map(str, request.classes))})"
 
         def ask():
-            query = self.table.search(request.vector, vector_column_name="vector").limit(RESULTS).select(["id"]).nprobes(16).ef(128)
+            query = self.table.search(request.vector, vector_column_name="vector").limit(RESULTS).nprobes(16).ef(128)
+            query = query.select(["id", "_distance"])
             if not request.everything:
                 query = query.where(readable, prefilter=True)
             return query.to_arrow()["id"].to_numpy()
@@ -148,7 +149,9 @@ class Pgvector:
         if not os.environ.get("PG_DSN"):
             raise Absent("PG_DSN names no database")
         psycopg = need("psycopg", "'psycopg[binary]'")
-        self.cursor = psycopg.connect(os.environ["PG_DSN"], autocommit=True).cursor()
+        # Each query is planned by itself, so that the planner sees how many classes its caller reads.
+        connection = psycopg.connect(os.environ["PG_DSN"], autocommit=True, prepare_threshold=None)
+        self.cursor = connection.cursor()
         columns = [f"class_{acl}" for acl in data.classes]
         self.run(
             "CREATE EXTENSION IF NOT EXISTS vector",

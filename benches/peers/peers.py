@@ -51,7 +51,7 @@ class Data:
 
         self.np, self.folder = np, folder
         self.base, self.queries = np.load(folder / "base.npy"), np.load(folder / "queries.npy")
-        self.worlds = {acl: dict(map(tuple_of, cells)) for acl, cells in json.loads((folder / "worlds.json").read_text()).items()}
+        self.worlds = {acl: dict(cells) for acl, cells in json.loads((folder / "worlds.json").read_text()).items()}
         self.classes = {acl: np.load(folder / f"{acl}.classes.npy") for acl in self.worlds}
         self.digest = hashlib.blake2b(self.base, digest_size=8).hexdigest()
         self.scores = self.queries @ self.base.T
@@ -74,10 +74,6 @@ class Data:
             return float(len(found) == 0)
         lowest = self.np.partition(permitted, len(permitted) - rows)[len(permitted) - rows]
         return min(int((scores[found] >= lowest - 1e-6).sum()), rows) / rows
-
-
-def tuple_of(cell):
-    return cell[0], cell[1]
 
 
 def main():
