@@ -1,8 +1,8 @@
 """The peers: each is filled with the same rows and asked by `prepare`, which returns what is timed.
 
-What our engine has ready as a permit is ready here, too, and not timed: a bitmap, a list of rows, the
-text of a filter, the settings of a session. Queries run on one thread; builds may use two. Rows are numbered from 0 and have
-length 1, so that the inner product is the cosine.
+What our engine has ready as a permit is ready here, too, and not timed: a bitmap, a list of rows, the text of a filter, the
+settings of a session. Queries run on one thread; builds may use two. Rows are numbered from 0 and have length 1, so that
+the inner product is the cosine.
 """
 
 import importlib
