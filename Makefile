@@ -2,6 +2,7 @@
 # make test    what CI runs: format, lints, tests, docs
 # make torture OPS=100000 SEED=1    random histories against the oracle
 # make crash KILLS=500 SEED=1      kills and power losses, checked against the oracle
+# make bench-peers SIZE=100k       our search and other engines on the same rows, callers and queries; 10k, 100k or 1m
 # make model   the embedding model, from pinned packages, into model/
 
 DATA ?= demo-data
@@ -13,7 +14,9 @@ SEED ?= 1
 
 KILLS ?= 500
 
-.PHONY: demo test torture crash model build clean
+SIZE ?= 100k
+
+.PHONY: demo test torture crash bench-peers model build clean
 
 demo: model build
 	$(SIGHTLINE) demo demo --data $(DATA) --listen $(LISTEN) $(if $(ONCE),--once)
@@ -29,6 +32,16 @@ torture:
 
 crash:
 	KILLS=$(KILLS) SEED=$(SEED) cargo test --release --test crash
+
+bench-peers: target/peers/bin/python
+	@test -e target/peers/whole || target/peers/bin/pip install --quiet --disable-pip-version-check --retries 1 \
+		--requirement benches/peers/requirements.txt && touch target/peers/whole || \
+		echo "skipped: pip cannot install benches/peers/requirements.txt; what is missing is left out" >&2
+	cargo bench --no-run --bench vector --bench keyword
+	target/peers/bin/python -B benches/peers/peers.py $(SIZE)
+
+target/peers/bin/python:
+	python3 -m venv target/peers
 
 model:
 	python3 scripts/model.py --out model

@@ -8,7 +8,7 @@
 //! before. Writes: chunks per second in batches of 1,000, and single documents one by one, without vectors.
 //!
 //! Run: `cargo bench --bench keyword` (`SIZES=10000,100000` is the default; sizes beyond the corpus repeat it with a suffix:
-//! `SIZES=1000000`). Raw figures go to `benches/runs/keyword.jsonl`.
+//! `SIZES=1000000`). Raw figures go to `benches/runs/keyword.jsonl`; `RUNS` names another file.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -41,8 +41,8 @@ fn main() {
         return;
     }
     let sizes = std::env::var("SIZES").unwrap_or_else(|_| "10000,100000".to_owned());
-    std::fs::create_dir_all("benches/runs").unwrap();
-    let mut out = std::fs::OpenOptions::new().create(true).append(true).open("benches/runs/keyword.jsonl").unwrap();
+    let runs = std::env::var_os("RUNS").map_or_else(|| PathBuf::from("benches/runs/keyword.jsonl"), PathBuf::from);
+    let mut out = std::fs::OpenOptions::new().create(true).append(true).open(runs).unwrap();
     let mut note = |row: Value| {
         println!("{row}");
         writeln!(out, "{row}").unwrap();

@@ -9,7 +9,9 @@
 //!
 //! Run: `cargo bench --bench vector` (`SIGHTLINE_DATA` names the folder of the passages, `SIZES=10000,100000` chooses).
 //! `KEEP=folder` keeps the data directories there and measures them again without filling them.
-//! Raw figures go to `benches/runs/vector.jsonl`.
+//! Raw figures go to `benches/runs/vector.jsonl`; `RUNS` names another file.
+//! `EXPORT=folder` writes rows, classes, queries and callers there for others to measure, and waits for a line on stdin after
+//! that and after every cell, so that they take turns: `make bench-peers`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -43,7 +45,8 @@ fn main() {
     };
     let queries: Vec<Vec<f32>> = queries.into_iter().take(QUERIES).collect();
     let sizes = std::env::var("SIZES").unwrap_or_else(|_| "10000,100000,1000000".to_owned());
-    let mut out = std::fs::OpenOptions::new().create(true).append(true).open("benches/runs/vector.jsonl").unwrap();
+    let runs = std::env::var_os("RUNS").map_or_else(|| PathBuf::from("benches/runs/vector.jsonl"), PathBuf::from);
+    let mut out = std::fs::OpenOptions::new().create(true).append(true).open(runs).unwrap();
     let mut note = |row: Value| {
         println!("{row}");
         writeln!(out, "{row}").unwrap();
@@ -54,22 +57,29 @@ fn main() {
         let mut dice = 7u64;
         let random: Vec<usize> = (0..size).map(|row| rare_or(row, roll(&mut dice) as usize % CLASSES)).collect();
         let topical: Vec<usize> = (0..size).map(|row| rare_or(row, topics[row % PASSAGES])).collect();
-        let cells = RANDOM.map(|share| (share, (0..QUERIES).map(|query| drawn(query, share)).collect::<Vec<_>>()));
-        measure(&base, &queries, "random", &random, &cells, &mut note);
-        let cells = NEGATIVE.map(|share| (share, queries.iter().map(|query| avoided(query, &centres, share)).collect::<Vec<_>>()));
-        measure(&base, &queries, "negative", &topical, &cells, &mut note);
+        let drawn = RANDOM.map(|share| (share, (0..QUERIES).map(|query| drawn(query, share)).collect())).to_vec();
+        let avoided = NEGATIVE.map(|share| (share, queries.iter().map(|query| avoided(query, &centres, share)).collect())).to_vec();
+        let worlds =
+            [World { acl: "random", classes: random, cells: drawn }, World { acl: "negative", classes: topical, cells: avoided }];
+        if let Some(folder) = std::env::var_os("EXPORT") {
+            export(Path::new(&folder), &base, &queries, &worlds);
+            println!("{}", json!({ "exported": size }));
+        }
+        await_turn();
+        worlds.iter().for_each(|world| measure(&base, &queries, world, &mut note));
     }
 }
 
+/// Who may read what: the class of each row, and by selectivity the classes of each query's caller.
+struct World {
+    acl: &'static str,
+    classes: Vec<usize>,
+    cells: Vec<(f64, Vec<Vec<usize>>)>,
+}
+
 /// Fills an engine, then asks every query as the caller of every cell.
-fn measure(
-    base: &Arc<Vec<Vec<f32>>>,
-    queries: &[Vec<f32>],
-    acl: &str,
-    classes: &[usize],
-    cells: &[(f64, Vec<Vec<usize>>)],
-    note: &mut impl FnMut(Value),
-) {
+fn measure(base: &Arc<Vec<Vec<f32>>>, queries: &[Vec<f32>], world: &World, note: &mut impl FnMut(Value)) {
+    let World { acl, classes, cells } = world;
     let temporary = tempfile::tempdir().unwrap();
     let kept = std::env::var_os("KEEP").map(|folder| PathBuf::from(folder).join(format!("{acl}-{}", base.len())));
     let dir = kept.unwrap_or_else(|| temporary.path().to_owned());
@@ -122,12 +132,51 @@ fn measure(
                 "recall": (recall / queries.len() as f64 * 1e4).round() / 1e4,
                 "p50_ms": millis(times[times.len() / 2]), "p99_ms": millis(times[times.len() * 99 / 100]) }));
         }
+        await_turn();
     }
     let after = memory();
     let grown = |name: &str| (after[name].saturating_sub(before[name])) / 1024;
     note(json!({ "engine": "sightline", "size": base.len(), "acl": acl, "ingest_s": filled.as_secs_f64(),
         "ingest_chunks_per_s": (base.len() as f64 / filled.as_secs_f64()).round(), "settled_s": settled.as_secs_f64(),
         "open_s": opened.as_secs_f64(), "disk_mb": disk(dir), "heap_mb": grown("RssAnon"), "mapped_mb": grown("RssFile") }));
+}
+
+/// Writes what is measured: `base.npy` and `queries.npy` (f32), `ACL.classes.npy` (u16) and `worlds.json` (by ACL, selectivity
+/// and query the classes of the caller).
+fn export(folder: &Path, base: &[Vec<f32>], queries: &[Vec<f32>], worlds: &[World]) {
+    std::fs::create_dir_all(folder).unwrap();
+    let floats = |rows: &[Vec<f32>], name: &str| {
+        let shape = format!("{}, {}", rows.len(), rows[0].len());
+        npy(&folder.join(name), "<f4", &shape, rows.iter().flatten().flat_map(|value| value.to_le_bytes()));
+    };
+    floats(base, "base.npy");
+    floats(queries, "queries.npy");
+    for World { acl, classes, .. } in worlds {
+        let bytes = classes.iter().flat_map(|class| u16::try_from(*class).unwrap().to_le_bytes());
+        npy(&folder.join(format!("{acl}.classes.npy")), "<u2", &format!("{},", classes.len()), bytes);
+    }
+    let cells: BTreeMap<&str, _> = worlds.iter().map(|world| (world.acl, &world.cells)).collect();
+    std::fs::write(folder.join("worlds.json"), serde_json::to_vec(&cells).unwrap()).unwrap();
+}
+
+/// A NumPy file, version 1.0 of its format, in C order.
+fn npy(path: &Path, kind: &str, shape: &str, values: impl Iterator<Item = u8>) {
+    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    // The header ends on a multiple of 64 bytes, with a line feed.
+    let width = (10 + header.len() + 1).next_multiple_of(64) - 11;
+    file.write_all(b"\x93NUMPY\x01\x00").unwrap();
+    file.write_all(&u16::try_from(width + 1).unwrap().to_le_bytes()).unwrap();
+    writeln!(file, "{header:width$}").unwrap();
+    values.for_each(|byte| file.write_all(&[byte]).unwrap());
+    file.flush().unwrap();
+}
+
+/// Lets whoever asked for the export measure, until a line comes.
+fn await_turn() {
+    if std::env::var_os("EXPORT").is_some() {
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+    }
 }
 
 /// What a caller should find.
