@@ -4,7 +4,7 @@
 //! perturbed by gaussian noise of length 0.25. 200 queries, each a sentence with its vector; the caller reads a share of 1,000
 //! ACL classes at random. `rank` is what fusion gives, without texts; `search` is what an application gets, 10 hits. The
 //! first pass over the queries is not counted. QPS is of one and of two threads that search at once. `ingest` gives chunks a
-//! second with texts and vectors, searchable when answered.
+//! second with texts and vectors from two writing threads, searchable when answered.
 //!
 //! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SIGHTLINE_DATA` names the folder of the passages).
 //! Raw figures go to `benches/runs/hybrid.jsonl`.
@@ -22,6 +22,7 @@ use sightline_index::{
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const CLASSES: usize = 1_000;
 const QUERIES: usize = 200;
+const WRITERS: usize = 2;
 const BATCH: usize = 1_000;
 const DIMENSIONS: usize = 384;
 const NOISE: f32 = 0.25;
@@ -70,40 +71,42 @@ fn main() {
     }
 }
 
-/// Puts one document for each passage.
+/// Puts one document for each passage, from two threads.
 fn fill(engine: &Engine, corpus: &Corpus, size: usize) -> Value {
-    let mut noise = 11u64;
-    let mut passage = |number: usize| {
-        let at = number % corpus.texts.len();
-        let (title, text) = corpus.texts[at].clone();
-        match number / corpus.texts.len() {
-            0 => (title, text, corpus.vectors[at].clone()),
-            round => (title, format!("{text} round{round}"), perturbed(&corpus.vectors[at], &mut noise)),
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..WRITERS {
+            scope.spawn(move || {
+                let mut noise = 11 + thread as u64;
+                for first in (thread * BATCH..size).step_by(WRITERS * BATCH) {
+                    let puts = (first..size.min(first + BATCH)).map(|number| document(corpus, number, &mut noise));
+                    engine.write(puts.collect(), NOW).unwrap();
+                }
+            });
         }
+    });
+    let seconds = begun.elapsed().as_secs_f64();
+    json!({ "engine": "sightline", "mode": "ingest", "size": size, "seconds": seconds, "chunks_per_s": (size as f64 / seconds).round() })
+}
+
+fn document(corpus: &Corpus, number: usize, noise: &mut u64) -> Write {
+    let at = number % corpus.texts.len();
+    let (title, text) = corpus.texts[at].clone();
+    let (text, values) = match number / corpus.texts.len() {
+        0 => (text, corpus.vectors[at].clone()),
+        round => (format!("{text} round{round}"), perturbed(&corpus.vectors[at], noise)),
     };
-    let mut spent = Duration::ZERO;
-    for first in (0..size).step_by(BATCH) {
-        let puts = (first..size.min(first + BATCH)).map(|number| {
-            let (title, text, values) = passage(number);
-            let vector = Some(NewVector { key: vector_key("bench", &number.to_string()), values: Some(values.into()) });
-            let chunk = NewChunk { start: 0, end: text.len(), vector, ..NewChunk::default() };
-            Write::Put(Box::new(NewDocument {
-                source: "bench".to_owned(),
-                id: format!("d{number}"),
-                title: Some(title),
-                text,
-                acl: Some(json!({ "allow": [format!("group:c{}", number * 7_919 % CLASSES)] })),
-                chunks: vec![chunk],
-                ..NewDocument::default()
-            }))
-        });
-        let puts = puts.collect();
-        let begun = Instant::now();
-        engine.write(puts, NOW).unwrap();
-        spent += begun.elapsed();
-    }
-    json!({ "engine": "sightline", "mode": "ingest", "size": size, "seconds": spent.as_secs_f64(),
-        "chunks_per_s": (size as f64 / spent.as_secs_f64()).round() })
+    let vector = Some(NewVector { key: vector_key("bench", &number.to_string()), values: Some(values.into()) });
+    let chunk = NewChunk { start: 0, end: text.len(), vector, ..NewChunk::default() };
+    Write::Put(Box::new(NewDocument {
+        source: "bench".to_owned(),
+        id: format!("d{number}"),
+        title: Some(title),
+        text,
+        acl: Some(json!({ "allow": [format!("group:c{}", number * 7_919 % CLASSES)] })),
+        chunks: vec![chunk],
+        ..NewDocument::default()
+    }))
 }
 
 fn measure(engine: &Engine, questions: &[(String, Vec<f32>)], size: usize, share: f64, note: &mut impl FnMut(Value)) {

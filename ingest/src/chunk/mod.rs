@@ -1,7 +1,7 @@
 //! Chunking: a text becomes passages that fit the embedding model and can be cited.
 //!
 //! Guarantees: every character that is not white space is in exactly one chunk, chunks are in order and disjoint, and
-//! none crosses the border of a named section or of a mail part. Headings and paragraphs are followed where sizes
+//! none crosses the border of a named section, of a page or of a mail part, so that a citation names one page. Headings and paragraphs are followed where sizes
 //! allow.
 
 mod merge;
@@ -48,7 +48,7 @@ pub(crate) struct Chunk {
     /// sections names their common headings only, so that a citation never names a heading the answer is not under; a
     /// short introduction and the longer section that follows it are cited as the latter.
     pub headings: Vec<String>,
-    /// The page on which the passage begins, counted from 1.
+    /// The page on which the passage stands, counted from 1.
     pub page: Option<u32>,
     /// The mail part that the passage is in.
     pub part: Option<String>,
@@ -72,8 +72,7 @@ pub(crate) struct SectionSpan {
 
 /// Cuts a text into chunks.
 ///
-/// It follows headings, then paragraphs, then lines and sentences, then words, in time linear in the text's length. A
-/// chunk may run over a page's end.
+/// It follows headings, then paragraphs, then lines and sentences, then words, in time linear in the text's length.
 #[must_use]
 pub(crate) fn chunk(text: &str, marks: &[Mark], sections: &[SectionSpan], limits: &ChunkLimits) -> Vec<Chunk> {
     let bounds = weight::Bounds::new(limits);

@@ -20,7 +20,7 @@ enum Cut<'a> {
     Heading { level: u8, mark: usize, words: &'a str },
 }
 
-/// Cuts a text at its headings, mail parts and section borders; the blocks cover it without gap.
+/// Cuts a text at its headings, pages, mail parts and section borders; the blocks cover it without gap.
 pub(super) fn blocks(text: &str, marks: &[Mark], sections: &[SectionSpan]) -> Vec<Block> {
     let mut open: Vec<(u8, usize)> = Vec::new();
     let mut region = 0;
@@ -59,7 +59,7 @@ fn cuts<'a>(text: &str, marks: &'a [Mark], sections: &[SectionSpan]) -> Vec<(usi
             let cut = match &mark.kind {
                 MarkKind::Heading { level, text } => Cut::Heading { level: *level, mark: index, words: text },
                 MarkKind::Part(_) => Cut::Part,
-                MarkKind::Page(_) => return None,
+                MarkKind::Page(_) => Cut::Border,
             };
             Some((text.floor_char_boundary(mark.at), cut))
         })

@@ -177,13 +177,10 @@ fn sections_and_parts_are_never_crossed() {
 }
 
 #[test]
-fn the_page_is_where_the_chunk_begins() {
+fn no_chunk_runs_over_the_end_of_a_page() {
     let text = "first page ends\n\nsecond page is here";
     let page = |at, number| Mark { at, kind: MarkKind::Page(number) };
     let chunks = chunk(text, &[page(0, 1), page(17, 2)], &[], &small());
-    assert_eq!(chunks.iter().map(|c| c.page).collect::<Vec<_>>(), [Some(1)]);
-    let limits = ChunkLimits { target_chars: 20, max_chars: 20, min_chars: 0 };
-    let chunks = chunk(text, &[page(0, 1), page(17, 2)], &[], &limits);
     assert_eq!(chunks.iter().map(|c| c.page).collect::<Vec<_>>(), [Some(1), Some(2)]);
 }
 

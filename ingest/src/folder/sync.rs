@@ -16,7 +16,7 @@ use crate::document::{Content, Incoming, IngestError, Pipeline};
 use crate::extract::{Format, mime_of};
 
 /// Raised when extraction or chunking yields something else for the same file.
-const PIPELINE: u32 = 1;
+const PIPELINE: u32 = 2;
 /// A batch is written when it has this many documents,
 const BATCH_DOCUMENTS: usize = 64;
 /// or this many chunks.
