@@ -160,7 +160,8 @@ def filled(data, chosen, note):
         except Exception as error:
             say(f"skipped: {name}; it could not be filled: {error}")
             continue
-        note({"engine": name, "mode": "build", "size": len(data.base), "build_s": round(time.perf_counter() - begun, 1)})
+        took = "load_s" if getattr(peer, "loaded", False) else "build_s"
+        note({"engine": name, "mode": "build", "size": len(data.base), took: round(time.perf_counter() - begun, 1)})
         yield name, peer
 
 
