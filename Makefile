@@ -37,8 +37,8 @@ bench-peers: target/peers/bin/python
 	@test -e target/peers/whole || target/peers/bin/pip install --quiet --disable-pip-version-check --retries 1 \
 		--requirement benches/peers/requirements.txt && touch target/peers/whole || \
 		echo "skipped: pip cannot install benches/peers/requirements.txt; what is missing is left out" >&2
-	cargo bench --no-run --bench vector --bench keyword
-	target/peers/bin/python -B benches/peers/peers.py $(SIZE)
+	@cargo bench --no-run --bench vector --bench keyword
+	@target/peers/bin/python -B benches/peers/peers.py $(SIZE)
 
 target/peers/bin/python:
 	python3 -m venv target/peers

@@ -59,7 +59,7 @@ class Faiss:
         self.np = need("numpy")
         kept = os.environ.get("KEEP") and os.path.join(os.environ["KEEP"], f"faiss-{len(data.base)}-{data.digest}.index")
         if kept and os.path.exists(kept):
-            self.index = faiss.read_index(kept)
+            self.index, self.loaded = faiss.read_index(kept), True
         else:
             self.index = faiss.IndexHNSWFlat(data.base.shape[1], M, faiss.METRIC_INNER_PRODUCT)
             self.index.hnsw.efConstruction = EF_CONSTRUCTION

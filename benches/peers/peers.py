@@ -90,17 +90,18 @@ def main():
     run = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     Path("target/peers").mkdir(parents=True, exist_ok=True)
     rows = []
-    with open(f"benches/runs/peers-{label}.jsonl", "a", encoding="utf-8") as file:
+    runs = Path(f"benches/runs/peers-{label}.jsonl")
 
-        def note(row):
-            rows.append(row)
-            line = json.dumps({**row, "run": run})
-            print(line, flush=True)
-            print(line, file=file, flush=True)
+    def note(row):
+        rows.append(row)
+        line = json.dumps({**row, "run": run})
+        print(line, flush=True)
+        with runs.open("a", encoding="utf-8") as file:
+            print(line, file=file)
 
-        with tempfile.TemporaryDirectory(dir="target/peers", prefix="data-") as folder:
-            vectors(size, chosen, Path(folder), note)
-        keywords(size, note)
+    with tempfile.TemporaryDirectory(dir="target/peers", prefix="data-") as folder:
+        vectors(size, chosen, Path(folder), note)
+    keywords(size, note)
     table(rows, size)
 
 
@@ -159,7 +160,8 @@ def filled(data, chosen, note):
         except Exception as error:
             say(f"skipped: {name}; it could not be filled: {error}")
             continue
-        note({"engine": name, "mode": "build", "size": len(data.base), "build_s": round(time.perf_counter() - begun, 1)})
+        took = "load_s" if getattr(peer, "loaded", False) else "build_s"
+        note({"engine": name, "mode": "build", "size": len(data.base), took: round(time.perf_counter() - begun, 1)})
         yield name, peer
 
 
