@@ -2,6 +2,7 @@
 # make test    what CI runs: format, lints, tests, docs
 # make torture OPS=100000 SEED=1    random histories against the oracle
 # make crash KILLS=500 SEED=1      kills and power losses, checked against the oracle
+# make fuzz SECONDS=60 TARGET=acl    hostile inputs for every decoder, or for one
 # make model   the embedding model, from pinned packages, into model/
 
 DATA ?= demo-data
@@ -13,7 +14,10 @@ SEED ?= 1
 
 KILLS ?= 500
 
-.PHONY: demo test torture crash model build clean
+SECONDS ?= 60
+TARGET ?=
+
+.PHONY: demo test torture crash fuzz model build clean
 
 demo: model build
 	$(SIGHTLINE) demo demo --data $(DATA) --listen $(LISTEN) $(if $(ONCE),--once)
@@ -29,6 +33,9 @@ torture:
 
 crash:
 	KILLS=$(KILLS) SEED=$(SEED) cargo test --release --test crash
+
+fuzz:
+	SECONDS=$(SECONDS) SEED=$(SEED) TARGET=$(TARGET) cargo test --release --test fuzz
 
 model:
 	python3 scripts/model.py --out model
