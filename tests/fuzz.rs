@@ -118,6 +118,7 @@ fn child(target: &Target, seed: u64, time: Duration, current: &Path) {
     let mut run = Run::new(target, seed);
     let mut said = BTreeSet::new();
     let mut seeds = run.mutator.seeds().to_vec();
+    seeds.extend(fuzz::regressions(target.name).into_iter().map(|file| std::fs::read(file).unwrap()));
     let (mut inputs, mut findings) = (0u64, 0u64);
     while started.elapsed() < time && findings < MAX_FINDINGS {
         let input = seeds.pop().unwrap_or_else(|| run.mutator.next());
@@ -144,7 +145,7 @@ fn child(target: &Target, seed: u64, time: Duration, current: &Path) {
 
 /// Writes a finding where it is replayed from, and says so.
 fn report(target: &str, input: &[u8], why: &str) {
-    let dir = fuzz::regressions(target);
+    let dir = fuzz::regressions_of(target);
     std::fs::create_dir_all(&dir).unwrap();
     let file = dir.join(&blake3::hash(input).to_hex()[..16]);
     std::fs::write(&file, input).unwrap();

@@ -145,7 +145,7 @@ struct World {
     router: axum::Router,
     runtime: tokio::runtime::Runtime,
     key: String,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 struct Answer {
@@ -166,7 +166,7 @@ impl World {
             router: router(Arc::new(Service::new(pipeline, config))),
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             key,
-            _dir: dir,
+            dir,
         };
         for (id, reader) in [("open1", "user:zed"), ("open2", "public"), ("shut1", "user:bo"), ("shut2", "group:eng")] {
             let body = json!({ "text": format!("A walrus and a seal, two words of {id}."), "labels": { "a": "b" }, "acl": { "allow": [reader] } });
@@ -223,6 +223,9 @@ fn document() -> super::Check {
             assert_eq!(world.call("GET", path, b"").unwrap().status, 404);
             return false;
         }
+        // What was taken can be read again by whoever opens the data directory later.
+        Engine::open(world.dir.path(), &Options { read_only: true, ..Options::default() })
+            .expect("the data directory can be opened");
         let shown = world.call("GET", path, b"").unwrap();
         let sent: Value = serde_json::from_slice(input).expect("what was taken is JSON");
         let rule = Rule::read(sent.get("acl"));
@@ -238,6 +241,9 @@ fn document() -> super::Check {
         }
         let shown: Value = serde_json::from_slice(&shown.body).unwrap();
         let text = shown["text"].as_str().unwrap();
+        for time in ["modified_at", "ingested_at"] {
+            assert!(shown[time].as_str().is_none_or(|time| Timestamp::parse(time).is_some()), "{time} is {}", shown[time]);
+        }
         for section in shown["sections"].as_array().unwrap() {
             let at = |end: &str| section["span"][end].as_u64().unwrap() as usize;
             assert!(text.get(at("start")..at("end")).is_some(), "{section} is not a span of the text");

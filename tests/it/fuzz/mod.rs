@@ -150,9 +150,17 @@ fn quietly(check: impl FnOnce() -> bool) -> Result<bool, String> {
     result.map_err(|_| SAID.take().unwrap_or_default())
 }
 
-/// Where inputs that once failed are kept.
-pub(crate) fn regressions(target: &str) -> PathBuf {
+/// Where the inputs are kept that once failed a target.
+pub(crate) fn regressions_of(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/regressions").join(target)
+}
+
+/// The inputs that once failed a target.
+pub(crate) fn regressions(target: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(regressions_of(target)).into_iter().flatten().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
 }
 
 /// A folder that is fast where the machine has one.
@@ -172,10 +180,7 @@ fn what_once_failed_and_a_moment_of_each_target() {
     for target in targets() {
         let started = Instant::now();
         let mut run = Run::new(&target, 1);
-        let mut files: Vec<PathBuf> =
-            std::fs::read_dir(regressions(target.name)).into_iter().flatten().map(|file| file.unwrap().path()).collect();
-        files.sort();
-        for file in files {
+        for file in regressions(target.name) {
             replayed += 1;
             if let Verdict::Finding(said) = run.check(&std::fs::read(&file).unwrap()) {
                 findings.push(format!("{}: {said}", file.display()));
