@@ -49,24 +49,45 @@ fn main() {
     let share = Duration::from_secs(seconds) / targets.len() as u32;
     for target in &targets {
         let started = Instant::now();
-        let (made, found) = supervise(target, seed, share);
-        println!("{}: {made} inputs, {:.0} a second, {found} findings", target.name, made as f64 / started.elapsed().as_secs_f64());
-        inputs += made;
-        findings += found;
+        let tally = supervise(target, seed, share);
+        let rate = tally.inputs as f64 / started.elapsed().as_secs_f64();
+        println!(
+            "{}: {} inputs, {rate:.0} a second, {} taken, {} findings",
+            target.name, tally.inputs, tally.taken, tally.findings
+        );
+        inputs += tally.inputs;
+        findings += tally.findings;
     }
     println!("{inputs} inputs, {} targets, {findings} findings", targets.len());
     std::process::exit(i32::from(findings > 0));
 }
 
-/// Runs a target in child processes until its time is over; returns inputs and findings.
-fn supervise(target: &Target, seed: u64, share: Duration) -> (u64, u64) {
+/// What a target did.
+#[derive(Default)]
+struct Tally {
+    inputs: u64,
+    /// Those that the decoder took for whole; others were refused.
+    taken: u64,
+    findings: u64,
+}
+
+impl Tally {
+    /// Reads what a child printed last.
+    fn read(line: &str) -> Option<Tally> {
+        let mut numbers = line.split(' ').map(|number| number.parse().ok());
+        Some(Tally { inputs: numbers.next()??, taken: numbers.next()??, findings: numbers.next()?? })
+    }
+}
+
+/// Runs a target in child processes until its time is over.
+fn supervise(target: &Target, seed: u64, share: Duration) -> Tally {
     let started = Instant::now();
-    let (mut inputs, mut findings) = (0, 0);
+    let mut tally = Tally::default();
     let dir = tempfile::tempdir().unwrap();
     let current = dir.path().join("current");
     for turn in 0.. {
         let left = share.saturating_sub(started.elapsed());
-        if (turn > 0 && left < Duration::from_millis(200)) || findings >= MAX_FINDINGS {
+        if (turn > 0 && left < Duration::from_millis(200)) || tally.findings >= MAX_FINDINGS {
             break;
         }
         let output = Command::new("sh")
@@ -80,24 +101,23 @@ fn supervise(target: &Target, seed: u64, share: Duration) -> (u64, u64) {
             .output()
             .unwrap();
         let printed = String::from_utf8_lossy(&output.stdout);
-        let counts = printed.lines().last().and_then(|line| line.split_once(' '));
-        let counts = counts.and_then(|(made, found)| Some((made.parse::<u64>().ok()?, found.parse::<u64>().ok()?)));
-        if let (true, Some((made, found))) = (output.status.success(), counts) {
-            inputs += made;
-            findings += found;
+        if let (true, Some(last)) = (output.status.success(), printed.lines().last().and_then(Tally::read)) {
+            tally.inputs += last.inputs;
+            tally.taken += last.taken;
+            tally.findings += last.findings;
             break;
         }
         // The number of inputs so far stands before the input.
         let bytes = std::fs::read(&current).unwrap_or_default();
         let (made, input) = bytes.split_first_chunk::<8>().map_or((0, &[][..]), |(made, rest)| (u64::from_le_bytes(*made), rest));
-        inputs += made;
-        findings += 1 + printed.lines().filter(|line| line.starts_with("finding ")).count() as u64;
+        tally.inputs += made;
+        tally.findings += 1 + printed.lines().filter(|line| line.starts_with("finding ")).count() as u64;
         report(target.name, input, &format!("the process ended with {}", output.status));
     }
-    (inputs, findings)
+    tally
 }
 
-/// Checks inputs until the time is over, and prints how many they were and how many were findings.
+/// Checks inputs until the time is over, and prints how many they were, were taken, and were findings.
 fn child(target: &Target, seed: u64, time: Duration, current: &Path) {
     let started = Instant::now();
     let current = File::create(current).unwrap();
@@ -119,7 +139,7 @@ fn child(target: &Target, seed: u64, time: Duration, current: &Path) {
     let mut said = BTreeSet::new();
     let mut seeds = run.mutator.seeds().to_vec();
     seeds.extend(fuzz::regressions(target.name).into_iter().map(|file| std::fs::read(file).unwrap()));
-    let (mut inputs, mut findings) = (0u64, 0u64);
+    let (mut inputs, mut taken, mut findings) = (0u64, 0u64, 0u64);
     while started.elapsed() < time && findings < MAX_FINDINGS {
         let input = seeds.pop().unwrap_or_else(|| run.mutator.next());
         current.write_all_at(&inputs.to_le_bytes(), 0).unwrap();
@@ -129,7 +149,10 @@ fn child(target: &Target, seed: u64, time: Duration, current: &Path) {
         under_way.store(inputs, Ordering::Relaxed);
         match run.check(&input) {
             Verdict::Refused => {}
-            Verdict::Whole => run.mutator.keep(input),
+            Verdict::Whole => {
+                taken += 1;
+                run.mutator.keep(input);
+            }
             // The same place is told once, whatever it says of the input.
             Verdict::Finding(why) => {
                 if said.insert(why.lines().next().unwrap_or_default().to_owned()) {
@@ -140,7 +163,7 @@ fn child(target: &Target, seed: u64, time: Duration, current: &Path) {
             }
         }
     }
-    println!("{inputs} {findings}");
+    println!("{inputs} {taken} {findings}");
 }
 
 /// Writes a finding where it is replayed from, and says so.

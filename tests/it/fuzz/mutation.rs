@@ -61,6 +61,11 @@ impl Mutator {
 
     /// Keeps an input that was taken for whole, to make others of it.
     pub(crate) fn keep(&mut self, input: Vec<u8>) {
+        // Else they grow from one to the next, and every input takes long.
+        let longest = self.seeds.iter().map(Vec::len).max().unwrap_or_default();
+        if input.len() > longest * 4 {
+            return;
+        }
         if self.pool.len() < POOL_INPUTS {
             self.pool.push(input);
         } else {
