@@ -186,7 +186,7 @@ fn lists() -> super::Check {
         for id in &seen {
             let lines =
                 text.lines().filter(|line| !line.trim().is_empty()).map(|line| serde_json::from_str::<Value>(line).unwrap());
-            let acl = lines.filter(|line| line["_id"] == id.as_str() && !line["acl"].is_null()).last();
+            let acl = lines.rev().find(|line| line["_id"] == id.as_str() && !line["acl"].is_null());
             let acl = acl.unwrap_or_else(|| panic!("{id} is seen and not in the list"));
             assert!(says(&acl["acl"]) == (true, false) && acl["acl"].get("parent").is_none(), "{id} is seen by {acl}");
         }

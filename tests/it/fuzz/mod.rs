@@ -186,7 +186,7 @@ fn what_once_failed_and_a_moment_of_each_target() {
                 findings.push(format!("{}: {said}", file.display()));
             }
         }
-        for seed in (target.seeds)() {
+        for seed in run.mutator.seeds().to_vec() {
             if let Verdict::Finding(said) = run.check(&seed) {
                 findings.push(format!("{}, a seed, {:?}: {said}", target.name, String::from_utf8_lossy(&seed)));
             }

@@ -94,6 +94,7 @@ fn library(all: bool) -> (Engine, TempDir) {
     let dir = scratch();
     let engine = Engine::open(dir.path(), &Options::default()).unwrap();
     let mut dice = Dice(5);
+    let mut writes = Vec::new();
     for number in 0..60 {
         let open = number % 2 == 0;
         let (mut text, mut chunks) = (String::new(), Vec::new());
@@ -121,9 +122,14 @@ fn library(all: bool) -> (Engine, TempDir) {
         if open || all {
             let acl = Some(json!({ "allow": [reader] }));
             let document = NewDocument { source: "s".to_owned(), id, acl, text, chunks, sections, ..NewDocument::default() };
-            engine.write(vec![Write::Put(Box::new(document))], NOW).unwrap();
+            writes.push(Write::Put(Box::new(document)));
+        }
+        // Several segments, not one for each.
+        if number % 16 == 15 {
+            engine.write(std::mem::take(&mut writes), NOW).unwrap();
         }
     }
+    engine.write(writes, NOW).unwrap();
     (engine, dir)
 }
 
