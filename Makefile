@@ -3,6 +3,7 @@
 # make torture OPS=100000 SEED=1    random histories against the oracle
 # make crash KILLS=500 SEED=1      kills and power losses, checked against the oracle
 # make bench-peers SIZE=100k       our search and other engines on the same rows, callers and queries; 10k, 100k or 1m
+# make fuzz SECONDS=60 TARGET=acl    hostile inputs for every decoder, or for one
 # make model   the embedding model, from pinned packages, into model/
 
 DATA ?= demo-data
@@ -16,7 +17,10 @@ KILLS ?= 500
 
 SIZE ?= 100k
 
-.PHONY: demo test torture crash bench-peers model build clean
+SECONDS ?= 60
+TARGET ?=
+
+.PHONY: demo test torture crash fuzz bench-peers model build clean
 
 demo: model build
 	$(SIGHTLINE) demo demo --data $(DATA) --listen $(LISTEN) $(if $(ONCE),--once)
@@ -42,6 +46,9 @@ bench-peers: target/peers/bin/python
 
 target/peers/bin/python:
 	python3 -m venv target/peers
+
+fuzz:
+	SECONDS=$(SECONDS) SEED=$(SEED) TARGET=$(TARGET) cargo test --release --test fuzz
 
 model:
 	python3 scripts/model.py --out model

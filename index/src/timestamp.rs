@@ -10,11 +10,15 @@ use time::format_description::well_known::Rfc3339;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
+/// 0000-01-01T00:00:00Z and the last millisecond of the year 9999: what RFC 3339 can write.
+const WRITABLE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+
 impl Timestamp {
-    /// Reads an RFC 3339 time such as `2026-12-31T00:00:00Z`; `None` where it is not one.
+    /// Reads an RFC 3339 time such as `2026-12-31T00:00:00Z`; `None` where it is not one, or where its offset takes it out of
+    /// the years that can be written again.
     pub fn parse(text: &str) -> Option<Timestamp> {
         let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(Timestamp)
+        i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok().filter(|at| WRITABLE.contains(at)).map(Timestamp)
     }
 
     /// The time that the system clock shows now.
@@ -61,5 +65,15 @@ mod tests {
         assert_eq!(at.to_string(), "2026-12-31T00:00:00.25Z");
         assert_eq!(Timestamp::parse(&at.to_string()), Some(at));
         assert_eq!(Timestamp::parse("31.12.2026"), None);
+    }
+
+    #[test]
+    fn what_is_read_can_be_written() {
+        for text in ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"] {
+            assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["0000-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
     }
 }

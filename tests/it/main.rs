@@ -8,6 +8,7 @@ mod damage;
 mod demo;
 mod embedding;
 mod folder;
+mod fuzz;
 mod groups_of_writes;
 mod http;
 mod http_batch;

@@ -86,7 +86,7 @@ pub(super) fn read<R: BufRead>(entry: Entry<R>) -> Result<Styles, ExtractError> 
 /// The role of an outline level as it is written: 0 is the outermost, 9 is body text (ECMA-376, 17.3.1.20).
 pub(super) fn outline_role(level: String) -> Option<Role> {
     let level: u8 = level.parse().ok()?;
-    (level < 9).then_some(Role::Heading(level + 1))
+    (level < 9).then(|| Role::Heading(level + 1))
 }
 
 /// The role of one of the built-in names, which are English in every language's version of a word processor.
