@@ -55,13 +55,13 @@ fn cuts<'a>(text: &str, marks: &'a [Mark], sections: &[SectionSpan]) -> Vec<(usi
     let mut cuts: Vec<(usize, Cut<'a>)> = marks
         .iter()
         .enumerate()
-        .filter_map(|(index, mark)| {
+        .map(|(index, mark)| {
             let cut = match &mark.kind {
                 MarkKind::Heading { level, text } => Cut::Heading { level: *level, mark: index, words: text },
                 MarkKind::Part(_) => Cut::Part,
                 MarkKind::Page(_) => Cut::Border,
             };
-            Some((text.floor_char_boundary(mark.at), cut))
+            (text.floor_char_boundary(mark.at), cut)
         })
         .collect();
     for span in sections.iter().filter_map(|section| span_of(text, section)) {
