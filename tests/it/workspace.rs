@@ -93,7 +93,9 @@ fn lower_crates_do_not_name_higher_ones() {
 fn every_file_says_what_it_is() {
     for (path, text) in sources() {
         let lines = text.lines().take_while(|line| line.starts_with("//!")).count();
-        assert!((1..=12).contains(&lines), "{} opens with {lines} lines of //!", path.display());
+        // A bench also says what it measures on what, and how it is run.
+        let most = if path.starts_with("benches") { 16 } else { 12 };
+        assert!((1..=most).contains(&lines), "{} opens with {lines} lines of //!", path.display());
     }
 }
 
