@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::rows::Rows;
 
 /// Raised when `analyze` yields other terms or the layout changes, so that older indexes are rebuilt.
-const ANALYSIS: u32 = 2;
+const ANALYSIS: u32 = 3;
 const MANIFEST: &str = "manifest.json";
 /// How many added chunks become a segment, at most; and how many are kept in memory while many are added.
 const MAX_PENDING_CHUNKS: usize = 8_192;
@@ -69,6 +69,16 @@ struct Manifest {
     catalog: String,
     applied: u64,
     folders: Vec<String>,
+    /// BLAKE3 of the others, in hex.
+    #[serde(default)]
+    sum: String,
+}
+
+impl Manifest {
+    fn computed_sum(&self) -> String {
+        let fields = format!("{:?}", (self.analysis, &self.catalog, self.applied, &self.folders));
+        blake3::hash(fields.as_bytes()).to_string()
+    }
 }
 
 impl KeywordIndex {
@@ -122,7 +132,8 @@ impl KeywordIndex {
             Err(error) => return Err(Error::io(path)(error)),
         };
         let manifest: Manifest = serde_json::from_slice(&manifest).map_err(|error| Error::corrupt("keyword manifest", error))?;
-        if manifest.analysis != ANALYSIS || manifest.catalog != catalog || (write && manifest.applied > seq) {
+        let known = manifest.analysis == ANALYSIS && manifest.catalog == catalog && manifest.sum == manifest.computed_sum();
+        if !known || (write && manifest.applied > seq) {
             return Ok(None);
         }
         let open = |folder: String| {
@@ -258,7 +269,8 @@ impl KeywordIndex {
 
     fn write_manifest(&self, applied: u64) -> Result<()> {
         let folders = self.parts.iter().filter_map(|part| part.folder.clone()).collect();
-        let manifest = Manifest { analysis: ANALYSIS, catalog: self.catalog.clone(), applied, folders };
+        let mut manifest = Manifest { analysis: ANALYSIS, catalog: self.catalog.clone(), applied, folders, sum: String::new() };
+        manifest.sum = manifest.computed_sum();
         let bytes = serde_json::to_vec(&manifest).map_err(|error| Error::corrupt("keyword manifest", error))?;
         let (path, new) = (self.dir.join(MANIFEST), self.dir.join("manifest.new"));
         let mut file = File::create(&new).map_err(Error::io(&new))?;

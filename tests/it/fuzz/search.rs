@@ -137,7 +137,7 @@ fn queries() -> super::Check {
     let (all, own) = (library(true), library(false));
     Box::new(move |input| {
         let text = String::from_utf8_lossy(input);
-        let query = Query { text: text.to_string(), mode: Mode::Keyword, limit: 100, ..Query::default() };
+        let query = Query { text: text.to_string(), mode: Mode::Keyword, limit: 12, ..Query::default() };
         let results = all.0.search(&Caller::public(), &query, NOW);
         if text.trim().is_empty() || text.len() > MAX_QUERY_BYTES {
             assert!(matches!(results, Err(Error::Invalid { .. })), "out of bounds and not refused");
