@@ -74,6 +74,7 @@ static int room(size_t n) {
 static int name_of(int fd, char kind, char *out, size_t size) {
     struct statx x;
     if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &x) != 0) return 0;
+    if (!(x.stx_mask & STATX_BTIME)) x.stx_btime.tv_sec = x.stx_btime.tv_nsec = 0;
     snprintf(out, size, "%c%llu-%lld.%09u", kind, (unsigned long long)x.stx_ino, (long long)x.stx_btime.tv_sec, x.stx_btime.tv_nsec);
     return 1;
 }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The compiled library.
 pub(crate) struct Disk {
@@ -70,7 +70,8 @@ impl Control {
 /// As `disk.c` names files: by inode and time of birth, since inodes are used again.
 fn name(path: &Path) -> String {
     let data = fs::symlink_metadata(path).unwrap();
-    let born = data.created().unwrap().duration_since(UNIX_EPOCH).unwrap();
+    // Where the file system does not know, both sides say zero.
+    let born = data.created().map_or(Duration::ZERO, |born| born.duration_since(UNIX_EPOCH).unwrap());
     let kind = if data.is_dir() { 'd' } else { 'f' };
     format!("{kind}{}-{}.{:09}", data.ino(), born.as_secs(), born.subsec_nanos())
 }

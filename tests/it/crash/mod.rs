@@ -175,26 +175,21 @@ pub(crate) fn child(test: &str) -> Command {
 fn watch(mut command: Command, crash: Crash) -> Vec<u32> {
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let killer = match crash {
-        Crash::After(milliseconds) => {
-            let pid = child.id().to_string();
-            Some(std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_millis(20 + milliseconds));
-                let _ = Command::new("kill").args(["-9", &pid]).status();
-            }))
+    let waiter = std::thread::spawn(move || {
+        if let Crash::After(milliseconds) = crash {
+            std::thread::sleep(Duration::from_millis(20 + milliseconds));
+            // It may have ended by itself.
+            let _ = child.kill();
         }
-        _ => None,
-    };
+        child.wait().unwrap()
+    });
     let mut acknowledged = vec![0; WRITERS];
     for line in lines.map_while(Result::ok) {
         // Lines of the test harness are not ours.
         let Some((writer, number)) = line.strip_prefix("ack ").and_then(|line| line.split_once(' ')) else { continue };
         acknowledged[writer.parse::<usize>().unwrap()] = number.parse().unwrap();
     }
-    let status = child.wait().unwrap();
-    if let Some(killer) = killer {
-        killer.join().unwrap();
-    }
+    let status = waiter.join().unwrap();
     use std::os::unix::process::ExitStatusExt as _;
     assert!(status.signal() == Some(9) || status.success(), "the child failed: {status}");
     acknowledged

@@ -1,7 +1,7 @@
 //! A graph beside a large segment: for each row its nearest rows, so that a search steps towards the query.
 //!
-//! It is an HNSW graph (Malkov & Yashunin, 2018). The `hnsw_rs` crate builds it ([`build`]); what is kept is a flat file of
-//! neighbour lists ([`file`]) with a search of our own ([`walk`]). It is derived from the segment and belongs to it alone:
+//! It is an HNSW graph (Malkov & Yashunin, 2018). The `hnsw_rs` crate builds it ([`mod@build`]); what is kept is a flat file of
+//! neighbour lists ([`mod@file`]) with a search of our own ([`mod@walk`]). It is derived from the segment and belongs to it alone:
 //! without it the segment is scanned.
 
 mod build;
