@@ -220,3 +220,22 @@ fn backup_and_restore_from_the_command_line() {
     assert!(!refused.status.success() && !again.join("catalog.sqlite").exists());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("manifest"), "{refused:?}");
 }
+
+#[test]
+fn a_stored_rule_that_cannot_be_read_withholds_and_the_rest_opens() {
+    let data = scratch();
+    make(data.path());
+    let catalog = rusqlite::Connection::open(data.path().join("catalog.sqlite")).unwrap();
+    // As an earlier release stored a grant until a time that cannot be written.
+    let grant = r#"{"state":"known","allow":["public"],"grants":[{"principal":"public","until":"invalid time"}],"inherit":true}"#;
+    let changed = catalog.execute("UPDATE rules SET body = ?1 WHERE body LIKE '%public%'", [grant]).unwrap();
+    assert_eq!(changed, 1);
+    drop(catalog);
+    let engine = open(data.path()).unwrap();
+    let ana = Caller::user(Principal::parse("user:ana").unwrap()).unwrap();
+    let query = Query { text: "mooring".to_owned(), limit: 300, ..Query::default() };
+    let found = |caller: &Caller| engine.search(caller, &query, NOW).unwrap().hits.len();
+    assert_eq!((found(&Caller::public()), found(&ana)), (0, 20 * 4));
+    assert_eq!(engine.access_report(NOW, NOW).unwrap().withheld.len(), 1);
+    assert_eq!(engine.check_deep().unwrap(), ["rows of the table `rules` are not what was written"]);
+}

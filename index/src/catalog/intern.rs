@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use rusqlite::{Connection, OptionalExtension, Params, Transaction};
 
-use crate::access::{Class, ClassNo, LabelsNo, Rule, RuleNo, SourceNo};
+use crate::access::{AclState, Class, ClassNo, LabelsNo, Rule, RuleNo, SourceNo};
 use crate::error::{Error, Result};
 
 /// A number, and whether this call made it.
@@ -45,7 +45,13 @@ pub(crate) fn class(tx: &Transaction<'_>, class: Class) -> Result<Interned> {
 /// The rule with this number.
 pub(crate) fn rule_by_number(db: &Connection, number: RuleNo) -> Result<Rule> {
     let body: String = db.prepare_cached("SELECT body FROM rules WHERE num = ?1")?.query_row([number], |row| row.get(0))?;
-    serde_json::from_str(&body).map_err(|error| Error::corrupt("rule", error))
+    Ok(read_rule(&body))
+}
+
+/// A rule as it is stored. One that cannot be read withholds what it governs; the rest of the directory opens.
+fn read_rule(body: &str) -> Rule {
+    let withheld = |error| Rule::withheld(AclState::Invalid, format!("its stored form cannot be read: {error}"));
+    serde_json::from_str(body).unwrap_or_else(withheld)
 }
 
 /// Every rule, with its source.
@@ -54,8 +60,7 @@ pub(crate) fn rules(db: &Connection, mut each: impl FnMut(RuleNo, SourceNo, Rule
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let body: String = row.get(2)?;
-        let rule = serde_json::from_str(&body).map_err(|error| Error::corrupt("rule", error))?;
-        each(row.get(0)?, row.get(1)?, rule);
+        each(row.get(0)?, row.get(1)?, read_rule(&body));
     }
     Ok(())
 }
