@@ -89,8 +89,8 @@ impl KeywordIndex {
         let index = match known {
             Ok(Some(index)) => index,
             Ok(None) | Err(_) if write => {
-                tracing::warn!(dir = %dir.display(), "the keyword index is missing or stale and is rebuilt from the catalog");
                 if dir.exists() {
+                    tracing::warn!(dir = %dir.display(), "the keyword index is stale or damaged and is rebuilt from the catalog");
                     std::fs::remove_dir_all(dir).map_err(Error::io(dir))?;
                 }
                 std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
