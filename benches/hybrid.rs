@@ -10,8 +10,9 @@
 //! Raw figures go to `benches/runs/hybrid.jsonl`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+mod corpus;
+
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -19,32 +20,33 @@ use sightline_index::{
     Caller, Engine, Mode, Model, NewChunk, NewDocument, NewVector, Options, Principal, Query, Timestamp, Write, vector_key,
 };
 
+use corpus::{Passage, passage, passages, perturbed, rows};
+
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const CLASSES: usize = 1_000;
 const QUERIES: usize = 200;
 const WRITERS: usize = 2;
 const BATCH: usize = 1_000;
 const DIMENSIONS: usize = 384;
-const NOISE: f32 = 0.25;
 const SELECTIVITIES: [f64; 4] = [1.0, 0.5, 0.1, 0.01];
 
 struct Corpus {
-    texts: Vec<(String, String)>,
+    texts: Vec<Passage>,
     vectors: Vec<Vec<f32>>,
 }
 
 fn main() {
-    let data = std::env::var_os("SIGHTLINE_DATA").map_or_else(|| PathBuf::from("../shared/data/passages-100k"), PathBuf::from);
+    let data = corpus::folder();
     if !data.is_dir() {
         println!("skipped: {} is absent; name the folder of the passages with SIGHTLINE_DATA", data.display());
         return;
     }
-    let corpus = Corpus { texts: texts(&data.join("docs.jsonl.gz")), vectors: vectors(&data.join("vectors.i8.npy")) };
+    let corpus = Corpus { texts: passages(&data), vectors: rows(&data.join("vectors.i8.npy")).unwrap() };
     let questions: Vec<Value> = serde_json::from_reader(std::fs::File::open(data.join("queries.json")).unwrap()).unwrap();
     let questions: Vec<(String, Vec<f32>)> = questions
         .iter()
         .map(|question| question["text"].as_str().unwrap().to_owned())
-        .zip(vectors(&data.join("queries.f32.npy")))
+        .zip(rows(&data.join("queries.f32.npy")).unwrap())
         .take(QUERIES)
         .collect();
     let mut out = std::fs::OpenOptions::new().create(true).append(true).open("benches/runs/hybrid.jsonl").unwrap();
@@ -77,9 +79,8 @@ fn fill(engine: &Engine, corpus: &Corpus, size: usize) -> Value {
     std::thread::scope(|scope| {
         for thread in 0..WRITERS {
             scope.spawn(move || {
-                let mut noise = 11 + thread as u64;
                 for first in (thread * BATCH..size).step_by(WRITERS * BATCH) {
-                    let puts = (first..size.min(first + BATCH)).map(|number| document(corpus, number, &mut noise));
+                    let puts = (first..size.min(first + BATCH)).map(|number| document(corpus, number));
                     engine.write(puts.collect(), NOW).unwrap();
                 }
             });
@@ -89,13 +90,10 @@ fn fill(engine: &Engine, corpus: &Corpus, size: usize) -> Value {
     json!({ "engine": "sightline", "mode": "ingest", "size": size, "seconds": seconds, "chunks_per_s": (size as f64 / seconds).round() })
 }
 
-fn document(corpus: &Corpus, number: usize, noise: &mut u64) -> Write {
-    let at = number % corpus.texts.len();
-    let (title, text) = corpus.texts[at].clone();
-    let (text, values) = match number / corpus.texts.len() {
-        0 => (text, corpus.vectors[at].clone()),
-        round => (format!("{text} round{round}"), perturbed(&corpus.vectors[at], noise)),
-    };
+fn document(corpus: &Corpus, number: usize) -> Write {
+    let Passage { title, text } = passage(&corpus.texts, number);
+    let known = &corpus.vectors[number % corpus.vectors.len()];
+    let values = if number < corpus.vectors.len() { known.clone() } else { perturbed(known, number as u64) };
     let vector = Some(NewVector { key: vector_key("bench", &number.to_string()), values: Some(values.into()) });
     let chunk = NewChunk { start: 0, end: text.len(), vector, ..NewChunk::default() };
     Write::Put(Box::new(NewDocument {
@@ -151,46 +149,4 @@ fn measure(engine: &Engine, questions: &[(String, Vec<f32>)], size: usize, share
         note(json!({ "engine": "sightline", "mode": "hybrid search", "size": size, "acl": "random", "selectivity": share,
             "threads": threads, "qps": qps.round() }));
     }
-}
-
-fn texts(path: &Path) -> Vec<(String, String)> {
-    let lines = BufReader::new(flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap())).lines();
-    lines
-        .map(|line| {
-            let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
-            let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
-            (text("title"), text("text"))
-        })
-        .collect()
-}
-
-/// The rows of an array of i8 or little-endian f32, of length 1.
-fn vectors(path: &Path) -> Vec<Vec<f32>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
-    let head = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let wide = String::from_utf8_lossy(&bytes[..head]).contains("<f4");
-    let values: Vec<f32> = match wide {
-        true => bytes[head..].as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect(),
-        false => bytes[head..].iter().map(|value| f32::from(value.cast_signed())).collect(),
-    };
-    values.chunks(DIMENSIONS).map(unit).collect()
-}
-
-fn unit(row: &[f32]) -> Vec<f32> {
-    let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
-    row.iter().map(|value| value / length).collect()
-}
-
-fn perturbed(row: &[f32], state: &mut u64) -> Vec<f32> {
-    // The sum of twelve uniform numbers is close to gaussian.
-    let mut uniform = || {
-        *state ^= *state << 13;
-        *state ^= *state >> 7;
-        *state ^= *state << 17;
-        (*state >> 40) as f32 / (1u64 << 24) as f32
-    };
-    let noise: Vec<f32> = row.iter().map(|_| (0..12).map(|_| uniform()).sum::<f32>() - 6.0).collect();
-    let scale = NOISE / (DIMENSIONS as f32).sqrt();
-    unit(&row.iter().zip(noise).map(|(value, noise)| value + scale * noise).collect::<Vec<_>>())
 }

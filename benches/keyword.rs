@@ -11,8 +11,10 @@
 //! `SIZES=1000000`). Raw figures go to `benches/runs/keyword.jsonl`; `RUNS` names another file.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+mod corpus;
+
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -22,6 +24,8 @@ use tantivy::query::{BooleanQuery, TermQuery};
 use tantivy::schema::{IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::{Index, Searcher, TantivyDocument, Term};
 
+use corpus::{Passage, passage, passages};
+
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const CLASSES: usize = 1_000;
 const CALLERS: usize = 16;
@@ -29,13 +33,8 @@ const QUERIES: usize = 200;
 const BATCH: usize = 1_000;
 const SELECTIVITIES: [f64; 8] = [100.0, 50.0, 25.0, 10.0, 5.0, 1.0, 0.1, 0.01];
 
-struct Passage {
-    title: String,
-    text: String,
-}
-
 fn main() {
-    let data = std::env::var("SIGHTLINE_DATA").map_or_else(|_| PathBuf::from("../shared/data/passages-100k"), PathBuf::from);
+    let data = corpus::folder();
     if !data.is_dir() {
         println!("skipped: {} is absent; name the corpus with SIGHTLINE_DATA", data.display());
         return;
@@ -71,27 +70,8 @@ fn main() {
     }
 }
 
-fn passages(data: &Path) -> Vec<Passage> {
-    let file = flate2::read::GzDecoder::new(std::fs::File::open(data.join("docs.jsonl.gz")).unwrap());
-    let lines = BufReader::new(file).lines();
-    lines
-        .map(|line| {
-            let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
-            let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
-            Passage { title: text("title"), text: text("text") }
-        })
-        .collect()
-}
-
-/// Title and text of a passage; those beyond the corpus repeat it with a word of their own.
-fn passage(passages: &[Passage], number: usize) -> (String, String) {
-    let known = &passages[number % passages.len()];
-    let round = number / passages.len();
-    (known.title.clone(), if round == 0 { known.text.clone() } else { format!("{} round{round}", known.text) })
-}
-
 fn document(passages: &[Passage], number: usize, acl: Value) -> Write {
-    let (title, text) = passage(passages, number);
+    let Passage { title, text } = passage(passages, number);
     let chunk = NewChunk { start: 0, end: text.len(), ..NewChunk::default() };
     Write::Put(Box::new(NewDocument {
         source: "bench".to_owned(),
@@ -175,7 +155,7 @@ impl Floor {
         let index = Index::create_in_dir(dir.path(), schema.build()).unwrap();
         let mut writer = index.writer_with_num_threads::<TantivyDocument>(1, 512 << 20).unwrap();
         for number in 0..size {
-            let (title, text) = passage(passages, number);
+            let Passage { title, text } = passage(passages, number);
             let mut document = TantivyDocument::new();
             document.add_text(terms, analyzed(&format!("{title}\n{text}")).join(" "));
             writer.add_document(document).unwrap();

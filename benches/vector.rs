@@ -14,6 +14,8 @@
 //! that and after every cell, so that they take turns: `make bench-peers`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+mod corpus;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,8 @@ use sightline_index::{
     Caller, Engine, Mode, Model, NewChunk, NewDocument, NewVector, Options, Principal, Query, Timestamp, Write, vector_key,
 };
 
+use corpus::{perturbed, roll, rows, unit};
+
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const CLASSES: usize = 1_000;
 /// The class of every ten-thousandth row.
@@ -33,12 +37,11 @@ const QUERIES: usize = 100;
 const RESULTS: usize = 10;
 const BATCH: usize = 2_000;
 const PASSAGES: usize = 100_000;
-const NOISE: f32 = 0.25;
 const RANDOM: [f64; 8] = [1.0, 0.5, 0.25, 0.1, 0.05, 0.01, 0.001, 0.0001];
 const NEGATIVE: [f64; 3] = [0.5, 0.1, 0.01];
 
 fn main() {
-    let data = std::env::var_os("SIGHTLINE_DATA").map_or_else(|| PathBuf::from("../shared/data/passages-100k"), PathBuf::from);
+    let data = corpus::folder();
     let (Some(passages), Some(queries)) = (rows(&data.join("vectors.i8.npy")), rows(&data.join("queries.f32.npy"))) else {
         println!("skipped: {} has no vectors.i8.npy and queries.f32.npy; name the folder in SIGHTLINE_DATA", data.display());
         return;
@@ -334,21 +337,7 @@ fn stretched(passages: &[Vec<f32>], size: usize) -> Vec<Vec<f32>> {
     if size <= passages.len() {
         return passages[..size].to_vec();
     }
-    let copy = |row: usize| {
-        let passage = &passages[row % passages.len()];
-        let mut dice = row as u64 + 1;
-        // The sum of four uniform numbers is normal enough.
-        let noise: Vec<f32> =
-            passage.iter().map(|_| (0..4).map(|_| (roll(&mut dice) % 65_536) as f32 / 65_536.0 - 0.5).sum()).collect();
-        let noise = unit(noise);
-        unit(passage.iter().zip(noise).map(|(value, noise)| value + NOISE * noise).collect())
-    };
-    (0..size).map(copy).collect()
-}
-
-fn unit(row: Vec<f32>) -> Vec<f32> {
-    let length = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-    row.into_iter().map(|value| (f64::from(value) / length) as f32).collect()
+    (0..size).map(|row| perturbed(&passages[row % passages.len()], row as u64)).collect()
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -359,20 +348,6 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     lanes.iter().sum()
-}
-
-/// The rows of a NumPy file of int8 or float32 in C order, scaled to length 1.
-fn rows(path: &Path) -> Option<Vec<Vec<f32>>> {
-    let bytes = std::fs::read(path).ok()?;
-    let head = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let (header, values) = (std::str::from_utf8(&bytes[10..10 + head]).ok()?, &bytes[10 + head..]);
-    let shape = header.split_once("'shape': (")?.1.split_once(')')?.0;
-    let width: usize = shape.split(',').nth(1)?.trim().parse().ok()?;
-    let values: Vec<f32> = match header.contains("|i1") {
-        true => values.iter().map(|value| f32::from(value.cast_signed())).collect(),
-        false => values.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect(),
-    };
-    Some(values.chunks_exact(width).map(|row| unit(row.to_vec())).collect())
 }
 
 /// Kilobytes of memory by kind.
@@ -411,11 +386,6 @@ fn disk(dir: &Path) -> BTreeMap<String, u64> {
 
 fn principal(name: &str) -> Principal {
     Principal::parse(name).unwrap()
-}
-
-fn roll(state: &mut u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    *state >> 33
 }
 
 fn millis(time: Duration) -> f64 {
