@@ -12,7 +12,7 @@ use crate::error::Result;
 /// The documents among `readable` that a question admits.
 pub(super) fn eligible(segment: &Segment, question: &Question, readable: &[u64]) -> Result<Vec<u64>> {
     let mut bits = readable.to_vec();
-    for clause in &question.required {
+    for clause in question.must() {
         let having = having(segment, clause, &bits)?;
         bits.iter_mut().zip(having).for_each(|(word, having)| *word &= having);
     }
@@ -27,10 +27,10 @@ pub(super) fn eligible(segment: &Segment, question: &Question, readable: &[u64])
 fn having(segment: &Segment, clause: &Clause, among: &[u64]) -> Result<Vec<u64>> {
     let mut bits = vec![0u64; among.len()];
     let word = match clause {
-        Clause::Phrase(terms) => match terms.as_slice() {
-            [term] => &Word::Term(term.clone()),
-            terms => {
-                phrase(segment, terms, among, &mut bits)?;
+        Clause::Phrase(words) => match words.as_slice() {
+            [forms] => &Word::of(forms.clone()),
+            words => {
+                phrase(segment, words, among, &mut bits)?;
                 return Ok(bits);
             }
         },
@@ -54,26 +54,27 @@ fn insert(bits: &mut [u64], doc: u32) {
     }
 }
 
-/// The documents `among` in which terms stand side by side.
-fn phrase(segment: &Segment, terms: &[String], among: &[u64], bits: &mut [u64]) -> Result<()> {
-    // Rarest first; each with its place in the phrase.
-    let mut lists: Vec<(u32, SegmentPostings)> = Vec::with_capacity(terms.len());
-    for (place, term) in (0u32..).zip(terms) {
-        let Some(postings) = segment.positions(term)? else { return Ok(()) };
-        lists.push((place, postings));
+/// The documents `among` in which words stand side by side.
+fn phrase(segment: &Segment, words: &[Vec<String>], among: &[u64], bits: &mut [u64]) -> Result<()> {
+    let mut places = Vec::with_capacity(words.len());
+    for (offset, forms) in (0u32..).zip(words) {
+        let Some(place) = Place::open(segment, offset, forms)? else { return Ok(()) };
+        places.push(place);
     }
-    lists.sort_by_key(|(_, postings)| postings.doc_freq());
-    let Some(((place, rarest), others)) = lists.split_first_mut() else { return Ok(()) };
+    // Rarest first.
+    places.sort_by_key(Place::documents);
+    let Some((rarest, others)) = places.split_first_mut() else { return Ok(()) };
     let (mut starts, mut positions) = (Vec::new(), Vec::new());
-    let mut doc = rarest.doc();
-    while doc != TERMINATED {
-        if contains(among, doc) && others.iter_mut().all(|(_, other)| seek(other, doc)) {
-            rarest.positions(&mut positions);
-            starts.clear();
-            starts.extend(positions.iter().filter_map(|position| position.checked_sub(*place)));
-            for (place, other) in others.iter_mut() {
-                other.positions(&mut positions);
-                starts.retain(|start| positions.binary_search(&(start + *place)).is_ok());
+    loop {
+        let doc = rarest.doc();
+        if doc == TERMINATED {
+            return Ok(());
+        }
+        if contains(among, doc) && others.iter_mut().all(|other| other.seek(doc)) {
+            rarest.starts(&mut starts);
+            for other in others.iter_mut() {
+                other.starts(&mut positions);
+                starts.retain(|start| positions.binary_search(start).is_ok());
                 if starts.is_empty() {
                     break;
                 }
@@ -82,13 +83,56 @@ fn phrase(segment: &Segment, terms: &[String], among: &[u64], bits: &mut [u64]) 
                 insert(bits, doc);
             }
         }
-        doc = rarest.advance();
+        rarest.advance();
     }
-    Ok(())
 }
 
-/// Moves to `doc`; true when it is there.
-fn seek(postings: &mut SegmentPostings, doc: u32) -> bool {
-    let at = postings.doc();
-    at == doc || (at < doc && postings.seek(doc) == doc)
+/// A word of a phrase: the postings of its forms, all at one document or beyond it.
+struct Place {
+    /// Where in the phrase it stands.
+    offset: u32,
+    forms: Vec<SegmentPostings>,
+}
+
+impl Place {
+    /// `None` when no chunk has the word.
+    fn open(segment: &Segment, offset: u32, forms: &[String]) -> Result<Option<Place>> {
+        let forms = forms.iter().filter_map(|form| segment.positions(form).transpose()).collect::<Result<Vec<_>>>()?;
+        Ok((!forms.is_empty()).then_some(Place { offset, forms }))
+    }
+
+    fn documents(&self) -> u32 {
+        self.forms.iter().map(SegmentPostings::doc_freq).fold(0, u32::saturating_add)
+    }
+
+    fn doc(&self) -> u32 {
+        self.forms.iter().map(SegmentPostings::doc).min().unwrap_or(TERMINATED)
+    }
+
+    fn advance(&mut self) {
+        let doc = self.doc();
+        self.forms.iter_mut().filter(|form| form.doc() == doc).for_each(|form| {
+            form.advance();
+        });
+    }
+
+    /// Moves to `doc`; true when it is there.
+    fn seek(&mut self, doc: u32) -> bool {
+        for form in self.forms.iter_mut().filter(|form| form.doc() < doc) {
+            form.seek(doc);
+        }
+        self.doc() == doc
+    }
+
+    /// Where phrases would begin that have this word here, ascending.
+    fn starts(&mut self, starts: &mut Vec<u32>) {
+        let doc = self.doc();
+        let mut positions = Vec::new();
+        starts.clear();
+        for form in self.forms.iter_mut().filter(|form| form.doc() == doc) {
+            form.positions(&mut positions);
+            starts.extend(positions.iter().filter_map(|position| position.checked_sub(self.offset)));
+        }
+        starts.sort_unstable();
+    }
 }

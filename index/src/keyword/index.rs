@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::rows::Rows;
 
 /// Raised when `analyze` yields other terms or the layout changes, so that older indexes are rebuilt.
-const ANALYSIS: u32 = 3;
+const ANALYSIS: u32 = 4;
 const MANIFEST: &str = "manifest.json";
 /// How many added chunks become a segment, at most; and how many are kept in memory while many are added.
 const MAX_PENDING_CHUNKS: usize = 8_192;
@@ -321,8 +321,8 @@ impl Drop for KeywordIndex {
     }
 }
 
-/// What is indexed for a chunk: the terms of its title, of headings that its text does not begin with, and of its text,
-/// parted by spaces, and by [`FIELD_GAP`] where another field begins; and their number. Terms of titles and headings stand
+/// What is indexed for a chunk: the terms of its title, of headings that its text does not begin with, of its text, and its
+/// identifiers, parted by spaces, and by [`FIELD_GAP`] where another field begins; and their number. Terms of titles and headings stand
 /// there as often as they count.
 pub(crate) fn indexed_terms(title: Option<&str>, headings: &[String], text: &str) -> (String, u32) {
     let mut context = String::new();
@@ -356,7 +356,12 @@ pub(crate) fn indexed_terms(title: Option<&str>, headings: &[String], text: &str
             count = count.saturating_add(length);
         }
     }
-    joined.pop();
+    // A field of their own: phrases do not reach into it.
+    for identifier in analyze::identifiers(&context) {
+        joined.push_str(&identifier.text);
+        joined.push(' ');
+        count = count.saturating_add(1);
+    }
     (joined, count)
 }
 

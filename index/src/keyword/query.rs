@@ -1,13 +1,13 @@
 //! The query language of keywords: plain words, `"exact phrase"`, `+required`, `-excluded` and `prefix*`.
 //!
 //! An operator counts only where a word begins. What does not parse (an unclosed quote, a lone sign, a prefix of less than
-//! three characters) is read as plain words; nothing is an error. A phrase is a requirement with or without a plus. Words of
-//! phrases and required words rank like others; what is excluded does not rank. A signed word that is several terms
-//! (`+CVE-2024-3094`) means them side by side. A signed number (`-40`) is plain; `-"40"` is not.
+//! three characters) is read as plain words; nothing is an error. A phrase is a requirement; one without a plus is dropped
+//! where nothing meets it, since people also quote names and titles. Words of phrases and required words rank like others; what is excluded does not rank. A signed word that is several terms
+//! (`+CVE-2024-3094`) means them side by side; it also ranks as a whole. A signed number (`-40`) is plain; `-"40"` is not.
 
 use std::ops::Range;
 
-use super::analyze;
+use super::analyze::{self, Asked};
 
 /// The shortest prefix, in characters.
 const MIN_PREFIX_CHARS: usize = 3;
@@ -21,6 +21,8 @@ const MAX_QUERY_WORDS: usize = 512;
 pub(crate) enum Word {
     /// A term.
     Term(String),
+    /// Any of these terms, the forms that a word may have been indexed in: they count as one.
+    Any(Vec<String>),
     /// Every term that begins with `prefix`, and `stem`, its own stem: they count as one.
     Prefix { prefix: String, stem: String },
 }
@@ -30,14 +32,27 @@ impl Word {
     pub(crate) fn means(&self, term: &str) -> bool {
         match self {
             Word::Term(own) => own == term,
+            Word::Any(forms) => forms.iter().any(|form| form == term),
             Word::Prefix { prefix, stem } => term.starts_with(prefix) || term == stem,
         }
     }
 
-    /// What its counts are remembered under; no term begins with a space.
+    /// The word with these forms.
+    pub(super) fn of(mut forms: Vec<String>) -> Word {
+        match (forms.len(), forms.pop()) {
+            (1, Some(term)) => Word::Term(term),
+            (_, last) => {
+                forms.extend(last);
+                Word::Any(forms)
+            }
+        }
+    }
+
+    /// What its counts are remembered under; no term holds a space.
     pub(super) fn name(&self) -> String {
         match self {
             Word::Term(term) => term.clone(),
+            Word::Any(forms) => format!("  {}", forms.join(" ")),
             Word::Prefix { prefix, stem } => format!(" {prefix} {stem}"),
         }
     }
@@ -46,8 +61,8 @@ impl Word {
 /// What a chunk must have, or must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Clause {
-    /// Terms at consecutive positions of one field.
-    Phrase(Vec<String>),
+    /// Words at consecutive positions of one field, each in any of its forms.
+    Phrase(Vec<Vec<String>>),
     /// Any term of a prefix.
     Prefix(Word),
 }
@@ -57,6 +72,8 @@ pub(crate) enum Clause {
 pub(crate) struct Question {
     /// What ranks, in the order of the query, each once with how often it is asked for.
     pub(crate) words: Vec<(Word, u32)>,
+    /// Phrases without a sign: required, unless nothing has them all.
+    pub(crate) quoted: Vec<Clause>,
     pub(crate) required: Vec<Clause>,
     pub(crate) excluded: Vec<Clause>,
 }
@@ -73,37 +90,41 @@ impl Question {
             }
         }
         let mut question = Question::default();
-        let mut clauses: Vec<Vec<String>> = vec![Vec::new(); operators.len()];
-        for term in analyze::terms(&plain) {
-            let at = operators.partition_point(|operator| operator.body.end <= term.span.start);
-            match operators.get(at).filter(|operator| operator.body.start <= term.span.start) {
-                None => question.rank(Word::Term(term.text)),
-                Some(operator) => {
-                    let word = if operator.prefix {
-                        let prefix = analyze::fold(plain.get(operator.body.clone()).unwrap_or_default());
-                        Word::Prefix { prefix, stem: term.text.clone() }
-                    } else {
-                        Word::Term(term.text.clone())
-                    };
-                    if operator.sign != Some('-') {
-                        question.rank(word);
-                    }
-                    clauses.get_mut(at).into_iter().for_each(|terms| terms.push(term.text.clone()));
-                }
+        let mut clauses: Vec<Vec<Vec<String>>> = vec![Vec::new(); operators.len()];
+        let operator_at = |start: usize| {
+            let at = operators.partition_point(|operator| operator.body.end <= start);
+            operators.get(at).filter(|operator| operator.body.start <= start).map(|operator| (at, operator))
+        };
+        for Asked { forms, span } in analyze::asked(&plain) {
+            let Some((at, operator)) = operator_at(span.start) else {
+                question.rank(Word::of(forms));
+                continue;
+            };
+            if operator.sign != Some('-') {
+                let word = match forms.first() {
+                    Some(stem) if operator.prefix => operator.prefix_word(&plain, stem),
+                    _ => Word::of(forms.clone()),
+                };
+                question.rank(word);
+            }
+            clauses.get_mut(at).into_iter().for_each(|words| words.push(forms.clone()));
+        }
+        for identifier in analyze::identifiers(&plain) {
+            if operator_at(identifier.span.start).is_none_or(|(_, operator)| operator.sign != Some('-')) {
+                question.rank(Word::Term(identifier.text));
             }
         }
-        for (operator, terms) in operators.iter().zip(clauses) {
-            let Some(first) = terms.first() else { continue };
-            let clause = if operator.prefix {
-                let prefix = analyze::fold(plain.get(operator.body.clone()).unwrap_or_default());
-                Clause::Prefix(Word::Prefix { prefix, stem: first.clone() })
-            } else {
-                Clause::Phrase(terms)
+        for (operator, words) in operators.iter().zip(clauses) {
+            let Some(first) = words.first().and_then(|forms| forms.first()) else { continue };
+            let clause = match operator.prefix {
+                true => Clause::Prefix(operator.prefix_word(&plain, first)),
+                false => Clause::Phrase(words),
             };
             match operator.sign {
                 Some('-') => question.excluded.push(clause),
+                Some(_) => question.required.push(clause),
                 None if operator.prefix => {}
-                _ => question.required.push(clause),
+                None => question.quoted.push(clause),
             }
         }
         question
@@ -119,7 +140,17 @@ impl Question {
 
     /// True when some chunks are out of the question whatever their score.
     pub(crate) fn constrains(&self) -> bool {
-        !self.required.is_empty() || !self.excluded.is_empty()
+        self.must().next().is_some() || !self.excluded.is_empty()
+    }
+
+    /// What a chunk must have.
+    pub(super) fn must(&self) -> impl Iterator<Item = &Clause> {
+        self.quoted.iter().chain(&self.required)
+    }
+
+    /// The question without the phrases that have no sign, for when nothing has them; `None` without such a phrase.
+    pub(crate) fn relaxed(&self) -> Option<Question> {
+        (!self.quoted.is_empty()).then(|| Question { quoted: Vec::new(), ..self.clone() })
     }
 
     /// True when a term of a text is one that ranked it.
@@ -136,6 +167,13 @@ struct Operator {
     body: Range<usize>,
     sign: Option<char>,
     prefix: bool,
+}
+
+impl Operator {
+    fn prefix_word(&self, plain: &str, stem: &str) -> Word {
+        let prefix = analyze::fold(plain.get(self.body.clone()).unwrap_or_default());
+        Word::Prefix { prefix, stem: stem.to_owned() }
+    }
 }
 
 fn operators(text: &str) -> Vec<Operator> {
@@ -183,9 +221,9 @@ fn operator(rest: &str, word: usize) -> Option<Operator> {
 
 /// A prefix is one word of a script with spaces.
 fn is_prefix(body: &str) -> bool {
-    let terms = analyze::terms(body);
+    let terms = analyze::asked(body);
     body.chars().count() >= MIN_PREFIX_CHARS
-        && body.chars().all(|c| (c.is_alphanumeric() && !analyze::is_unspaced(c)) || matches!(c, '_' | '\'' | '.'))
+        && body.chars().all(|c| (c.is_alphanumeric() && !analyze::is_paired(c)) || matches!(c, '_' | '\'' | '.'))
         && body.ends_with(char::is_alphanumeric)
         && matches!(terms.as_slice(), [term] if term.span == (0..body.len()))
 }
@@ -199,25 +237,46 @@ mod tests {
     }
 
     fn phrase(words: &[&str]) -> Clause {
-        Clause::Phrase(words.iter().map(|word| (*word).to_owned()).collect())
+        Clause::Phrase(words.iter().map(|word| vec![(*word).to_owned()]).collect())
+    }
+
+    /// With the likeliest forms alone.
+    fn parsed(text: &str) -> Question {
+        let mut question = Question::parse(text);
+        for clause in question.quoted.iter_mut().chain(&mut question.required).chain(&mut question.excluded) {
+            if let Clause::Phrase(words) = clause {
+                words.iter_mut().for_each(|forms| forms.truncate(1));
+            }
+        }
+        for (word, _) in &mut question.words {
+            if let Word::Any(forms) = word {
+                *word = term(&forms[0]);
+            }
+        }
+        question
     }
 
     fn words(text: &str) -> Vec<Word> {
-        Question::parse(text).words.into_iter().map(|(word, _)| word).collect()
+        parsed(text).words.into_iter().map(|(word, _)| word).collect()
     }
 
     #[test]
     fn operators_are_read() {
-        let question = Question::parse("rotate +\"signing key\" -draft -\"old keys\" +harbour auth* +v1.2.3 -tmp*");
+        let question = parsed("rotate +\"signing key\" -draft -\"old keys\" +harbour auth* +v1.2.3 -tmp*");
         let auth = Word::Prefix { prefix: "auth".to_owned(), stem: "auth".to_owned() };
         let ranked: Vec<&Word> = question.words.iter().map(|(word, _)| word).collect();
         assert_eq!(ranked, [&term("rotat"), &term("sign"), &term("key"), &term("harbour"), &auth, &term("v1.2.3")]);
         assert_eq!(question.required, [phrase(&["sign", "key"]), phrase(&["harbour"]), phrase(&["v1.2.3"])]);
+        assert!(question.quoted.is_empty() && question.relaxed().is_none());
         let tmp = Clause::Prefix(Word::Prefix { prefix: "tmp".to_owned(), stem: "tmp".to_owned() });
         assert_eq!(question.excluded, [phrase(&["draft"]), phrase(&["old", "key"]), tmp]);
-        assert_eq!(Question::parse("\"東京都\"").required, [phrase(&["東京", "京都"])]);
-        assert_eq!(Question::parse("-\"40\" +7z").excluded, [phrase(&["40"])]);
-        assert_eq!(Question::parse("+CVE-2024-3094").required, [phrase(&["cve", "2024", "3094"])]);
+        let quoted = parsed("\"東京都\" -b");
+        assert_eq!(quoted.quoted, [phrase(&["東京", "京都"])]);
+        assert_eq!(quoted.relaxed().map(|question| (question.constrains(), question.must().count())), Some((true, 0)));
+        assert_eq!(parsed("-\"40\" +7z").excluded, [phrase(&["40"])]);
+        let identifier = parsed("+CVE-2024-3094 -INV/7");
+        assert_eq!(identifier.required, [phrase(&["cve", "2024", "3094"])]);
+        assert_eq!(identifier.words.last(), Some(&(term("cve-2024-3094"), 1)));
     }
 
     #[test]

@@ -183,7 +183,11 @@ impl Segment {
                 Some(info) => WordList::stored(&self.postings, info, &self.lengths, self.spread).map(Some),
                 None => Ok(None),
             }),
-            Word::Prefix { prefix, stem } => self.lists.get(&word.name(), || self.merged(prefix, stem)),
+            Word::Any(forms) => self.lists.get(&word.name(), || {
+                let infos = forms.iter().filter_map(|form| self.info(form).transpose()).collect::<Result<Vec<_>>>()?;
+                self.merged(infos)
+            }),
+            Word::Prefix { prefix, stem } => self.lists.get(&word.name(), || self.merged(self.begun_by(prefix, stem)?)),
         }
     }
 
@@ -191,8 +195,8 @@ impl Segment {
         Ok(self.postings.get_term_info(&Term::from_field_text(self.field, term)).map_err(TantivyError::from)?)
     }
 
-    /// The terms that begin with `prefix`, and `stem`, as one word.
-    fn merged(&self, prefix: &str, stem: &str) -> Result<Option<WordList>> {
+    /// The terms that begin with `prefix`, and `stem`.
+    fn begun_by(&self, prefix: &str, stem: &str) -> Result<Vec<TermInfo>> {
         let mut infos = Vec::new();
         let mut stream = self.postings.terms().range().ge(prefix.as_bytes()).into_stream().map_err(TantivyError::from)?;
         while let Some((_, info)) = stream.next().filter(|(term, _)| term.starts_with(prefix.as_bytes())) {
@@ -201,8 +205,15 @@ impl Segment {
         if !stem.starts_with(prefix) {
             infos.extend(self.info(stem)?);
         }
-        if infos.is_empty() {
-            return Ok(None);
+        Ok(infos)
+    }
+
+    /// Several terms as one word.
+    fn merged(&self, infos: Vec<TermInfo>) -> Result<Option<WordList>> {
+        match infos.as_slice() {
+            [] => return Ok(None),
+            [info] => return WordList::stored(&self.postings, info.clone(), &self.lengths, self.spread).map(Some),
+            _ => {}
         }
         let mut frequencies = vec![0u32; self.len()];
         for info in infos {

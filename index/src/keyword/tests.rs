@@ -16,7 +16,9 @@ type Chunk = (ClassNo, Vec<Vec<String>>);
 
 fn has(fields: &[Vec<String>], clause: &Clause) -> bool {
     match clause {
-        Clause::Phrase(terms) => fields.iter().any(|field| field.windows(terms.len()).any(|window| window == terms)),
+        Clause::Phrase(words) => fields.iter().any(|field| {
+            field.windows(words.len()).any(|window| window.iter().zip(words).all(|(term, forms)| forms.contains(term)))
+        }),
         Clause::Prefix(word) => fields.iter().flatten().any(|term| word.means(term)),
     }
 }
@@ -51,8 +53,7 @@ fn exhaustive(
         .collect();
     let mut hits = Vec::new();
     for (number, (_, fields)) in readable {
-        let fits = question.required.iter().all(|clause| has(fields, clause))
-            && !question.excluded.iter().any(|clause| has(fields, clause));
+        let fits = question.must().all(|clause| has(fields, clause)) && !question.excluded.iter().any(|clause| has(fields, clause));
         if !fits || !wanted(number) {
             continue;
         }
@@ -152,7 +153,7 @@ impl Case {
         assert_eq!(scores, expected.iter().map(|(_, score)| *score).collect::<Vec<_>>());
         for (number, (class, fields)) in (0..).zip(&self.chunks).filter(|(number, _)| number % 5 == 0) {
             let fits = permit.admits(*class)
-                && question.required.iter().all(|clause| has(fields, clause))
+                && question.must().all(|clause| has(fields, clause))
                 && !question.excluded.iter().any(|clause| has(fields, clause));
             assert_eq!(ranking.admits(number), fits, "chunk {number}, {question:?}");
         }
@@ -200,6 +201,30 @@ impl Dice {
         }
         words.join(" ")
     }
+
+    /// The question with some of its words in several forms.
+    fn forms(&mut self, mut question: Question) -> Question {
+        for (word, _) in &mut question.words {
+            if let Word::Term(term) = word
+                && self.below(4) == 0
+            {
+                let mut forms = vec![std::mem::take(term), self.word(), "absent".to_owned()];
+                forms.truncate(2 + self.below(2));
+                forms.dedup();
+                *word = Word::Any(forms);
+            }
+        }
+        for clause in question.quoted.iter_mut().chain(&mut question.required).chain(&mut question.excluded) {
+            if let Clause::Phrase(words) = clause {
+                for forms in words {
+                    if self.below(3) == 0 {
+                        forms.push(self.word());
+                    }
+                }
+            }
+        }
+        question
+    }
 }
 
 const CLASSES: usize = 12;
@@ -232,7 +257,8 @@ fn history(seed: u64, steps: usize, most: usize) -> usize {
         for _ in 0..6 {
             let share = [100, 50, 10][dice.below(3)];
             let permit = Permit::of_classes((1..=CLASSES as ClassNo).filter(|_| dice.below(100) < share));
-            let question = Question::parse(&dice.query());
+            let query = dice.query();
+            let question = dice.forms(Question::parse(&query));
             hits += case.compare(&permit, &question, [1, 3, 10, 200][dice.below(4)], dice.below(3) as u32);
         }
     }

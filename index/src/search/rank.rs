@@ -57,6 +57,20 @@ pub(super) fn effective_mode(query: &Query, view: &View) -> (Mode, Vec<Warning>)
     (Mode::Keyword, vec![Warning { code: "embedder_unavailable", source: None, detail }])
 }
 
+/// What answers a query, best first, and the question that it answers: phrases that nothing has are left out of it.
+pub(super) fn answer(scope: &Scope<'_>, query: &Query, mode: Mode) -> Result<(Vec<Candidate>, Question, Option<Warning>)> {
+    let question = Question::parse(&query.text);
+    let ranked = rank(scope, query, mode, &question)?;
+    match question.relaxed().filter(|_| ranked.is_empty()) {
+        None => Ok((ranked, question, None)),
+        Some(question) => {
+            let ranked = rank(scope, query, mode, &question)?;
+            let detail = "nothing has the quoted words side by side; they were searched as plain words".to_owned();
+            Ok((ranked, question, Some(Warning { code: "phrase_not_found", source: None, detail })))
+        }
+    }
+}
+
 /// The best candidates of a mode, best first.
 pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Question) -> Result<Vec<Candidate>> {
     let view = scope.view;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::fuse::Candidate;
 use super::query::{Mode, Query};
-use super::rank::{Scope, effective_mode, rank};
+use super::rank::{Scope, answer, effective_mode};
 use crate::access::{Caller, Permit};
 use crate::catalog::{ChunkRecord, DocumentRecord, sources};
 use crate::citation::Citation;
@@ -93,8 +93,7 @@ impl Engine {
         let (permit, view) = self.permit(caller, now);
         let (mode, _) = effective_mode(query, &view);
         let scope = Scope::new(&self.state.read().access, &permit, &view, &query.filter);
-        let question = Question::parse(&query.text);
-        let ranked = rank(&scope, query, mode, &question)?;
+        let (ranked, ..) = answer(&scope, query, mode)?;
         self.catalog.read(|db| {
             let mut seen = HashSet::new();
             let mut found = Vec::new();
@@ -122,7 +121,7 @@ impl Engine {
         let (permit, view) = self.permit(caller, now);
         let (mode, _) = effective_mode(query, &view);
         let scope = Scope::new(&self.state.read().access, &permit, &view, &query.filter);
-        let ranked = rank(&scope, query, mode, &Question::parse(&query.text))?;
+        let (ranked, ..) = answer(&scope, query, mode)?;
         Ok(ranked.into_iter().map(|candidate| (candidate.chunk, candidate.score)).collect())
     }
 
@@ -139,10 +138,10 @@ impl Engine {
             return Err(Error::invalid("min_epoch", format!("epoch {min} has not been reached, this is {}", view.epoch)));
         }
         let (permit, view) = (permit.as_ref(), view.as_ref());
-        let (mode, warnings) = effective_mode(query, view);
+        let (mode, mut warnings) = effective_mode(query, view);
         let scope = Scope::new(&self.state.read().access, permit, view, &query.filter);
-        let question = Question::parse(&query.text);
-        let ranked = rank(&scope, query, mode, &question)?;
+        let (ranked, question, relaxed) = answer(&scope, query, mode)?;
+        warnings.extend(relaxed);
         let mut readings = BTreeMap::new();
         let mut hits = self.catalog.read(|db| {
             let mut hits = Vec::with_capacity(ranked.len());

@@ -155,11 +155,12 @@ impl Part {
         })
     }
 
-    fn admits(&self, fields: &[Vec<String>]) -> bool {
+    /// `strict` is whether quotes without a sign require.
+    fn admits(&self, fields: &[Vec<String>], strict: bool) -> bool {
         match self.sign {
             Some('-') => !self.stands_in(fields),
             Some(_) => self.stands_in(fields),
-            None => !self.quoted || self.stands_in(fields),
+            None => !strict || !self.quoted || self.stands_in(fields),
         }
     }
 }
@@ -353,8 +354,13 @@ impl Naive {
         all
     }
 
-    /// The answer by the formulas.
+    /// The answer by the formulas. Where nothing has what is quoted, the words alone count.
     pub(crate) fn search(&self, who: &Who, question: &Question) -> Vec<Hit> {
+        let strict = self.search_with(who, question, true);
+        if strict.is_empty() { self.search_with(who, question, false) } else { strict }
+    }
+
+    fn search_with(&self, who: &Who, question: &Question, strict: bool) -> Vec<Hit> {
         let seen = self.seen(who);
         let fields: Vec<Vec<Vec<String>>> = seen.iter().map(|seen| indexed_fields(seen)).collect();
         let words: Vec<Vec<String>> = fields.iter().map(|fields| counted_words(fields)).collect();
@@ -367,7 +373,7 @@ impl Naive {
         let scored: Vec<Hit> = seen
             .iter()
             .enumerate()
-            .filter(|(at, seen)| wanted(seen) && question.parts.iter().all(|part| part.admits(&fields[*at])))
+            .filter(|(at, seen)| wanted(seen) && question.parts.iter().all(|part| part.admits(&fields[*at], strict)))
             .map(|(at, seen)| Hit {
                 key: seen.key.clone(),
                 ordinal: seen.ordinal,
@@ -389,12 +395,12 @@ impl Naive {
                         all.push(hit);
                     }
                 }
-                let keyword = range(all.iter().map(|hit| hit.keyword.unwrap_or(0.0)));
-                let vector = range(all.iter().filter_map(|hit| hit.vector));
+                let most_words = highest(all.iter().filter_map(|hit| hit.keyword));
+                let most_meaning = highest(all.iter().filter_map(|hit| hit.vector));
                 for hit in &mut all {
-                    let words = scaled(hit.keyword.unwrap_or(0.0), keyword);
-                    let meaning = hit.vector.map_or(0.0, |score| scaled(score, vector));
-                    hit.score = (1.0 - 0.6) * words + 0.6 * meaning;
+                    let words = share(hit.keyword.unwrap_or(0.0), most_words);
+                    let meaning = share(hit.vector.unwrap_or(0.0).max(0.0), most_meaning);
+                    hit.score = (1.0 - 0.5) * words + 0.5 * meaning;
                 }
                 best(all.into_iter(), question.limit)
             }
@@ -477,16 +483,10 @@ fn best(hits: impl Iterator<Item = Hit>, limit: usize) -> Vec<Hit> {
     hits
 }
 
-fn range(scores: impl Iterator<Item = f32>) -> (f32, f32) {
-    scores.fold((f32::MAX, f32::MIN), |(low, high), score| (low.min(score), high.max(score)))
+fn highest(scores: impl Iterator<Item = f32>) -> f32 {
+    scores.fold(0.0, f32::max)
 }
 
-fn scaled(score: f32, (low, high): (f32, f32)) -> f32 {
-    if high > low {
-        (score - low) / (high - low)
-    } else if score > 0.0 {
-        1.0
-    } else {
-        0.0
-    }
+fn share(score: f32, highest: f32) -> f32 {
+    if highest > 0.0 { score / highest } else { 0.0 }
 }
