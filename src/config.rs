@@ -3,17 +3,21 @@
 //! Every limit is a setting with its unit in its name. An unknown key of the file is an error that names it; an unknown
 //! variable is not, since programs that call Sightline keep variables of their own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sightline_index::{Recency, SourcePolicy};
 use toml::{Table, Value};
 
 /// The file that is read from the working directory when none is named.
 pub const DEFAULT_FILE: &str = "sightline.toml";
 const VARIABLE_PREFIX: &str = "SIGHTLINE_";
+const DEFAULT_RECENCY_WEIGHT: f32 = 0.5;
 
 /// The settings of one process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The data directory.
@@ -44,6 +48,65 @@ pub struct Config {
     pub shutdown_grace_seconds: u64,
     /// Whether an app with `assert-user` may also name groups, in `Sightline-Groups`.
     pub allow_asserted_groups: bool,
+    /// What holds for single sources, by their ids.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, SourceSettings>,
+}
+
+/// What holds for one source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceSettings {
+    /// How the scores of its passages fall with age, where a search does not say.
+    pub recency: Option<RecencySettings>,
+    /// Such as `2d`: answers with a document that was not seen in the source for longer carry a warning.
+    pub stale_after: Option<String>,
+}
+
+/// How scores fall with age.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecencySettings {
+    /// Such as `90d`: after this time half of the weight is lost.
+    pub half_life: String,
+    /// The share of a score that age can take, 0 to 1; absent 0.5.
+    pub weight: Option<f32>,
+}
+
+impl RecencySettings {
+    /// # Errors
+    /// What is wrong, for a person.
+    pub fn read(&self) -> Result<Recency, &'static str> {
+        let half_life = age(&self.half_life).filter(|age| !age.is_zero());
+        let half_life_seconds = half_life.ok_or("half_life is a number above 0 and one of s, m, h, d, w, such as `90d`")?.as_secs();
+        let weight = self.weight.unwrap_or(DEFAULT_RECENCY_WEIGHT);
+        if (0.0..=1.0).contains(&weight) { Ok(Recency { half_life_seconds, weight }) } else { Err("weight is 0 to 1") }
+    }
+}
+
+impl SourceSettings {
+    fn read(&self) -> Result<SourcePolicy, &'static str> {
+        let stale_after = self.stale_after.as_deref().map(|text| age(text).ok_or("stale_after is an age such as `2d`"));
+        Ok(SourcePolicy {
+            recency: self.recency.as_ref().map(RecencySettings::read).transpose()?,
+            stale_after_seconds: stale_after.transpose()?.map(|age| age.as_secs()),
+        })
+    }
+}
+
+/// Reads an age: a whole number and one of s, m, h, d, w.
+pub fn age(text: &str) -> Option<Duration> {
+    let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let seconds: u64 = match text.get(digits.len()..)? {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return None,
+    };
+    let count = Some(digits).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?.parse::<u64>().ok()?;
+    Some(Duration::from_secs(count.saturating_mul(seconds)))
 }
 
 impl Default for Config {
@@ -63,6 +126,7 @@ impl Default for Config {
             request_timeout_seconds: 60,
             shutdown_grace_seconds: 20,
             allow_asserted_groups: false,
+            sources: BTreeMap::new(),
         }
     }
 }
@@ -145,7 +209,17 @@ impl Config {
                 return Err(ConfigError::Invalid { origin: origin.to_owned(), reason: format!("{key} must be at least 1") });
             }
         }
+        for (id, settings) in &self.sources {
+            let wrong = |reason| ConfigError::Invalid { origin: origin.to_owned(), reason: format!("sources.{id}: {reason}") };
+            settings.read().map_err(wrong)?;
+        }
         Ok(())
+    }
+
+    /// What searches obey for single sources.
+    pub fn policies(&self) -> BTreeMap<String, SourcePolicy> {
+        let read = |(id, settings): (&String, &SourceSettings)| Some((id.clone(), settings.read().ok()?));
+        self.sources.iter().filter_map(read).collect()
     }
 }
 
@@ -179,6 +253,9 @@ mod tests {
         let variable = |name: &str| (name == "SIGHTLINE_EMBEDDER_INSTANCES").then(|| "many".to_owned());
         let wrong = Config::overridden(Table::new(), variable).unwrap_err();
         assert!(wrong.to_string().contains("SIGHTLINE_EMBEDDER_INSTANCES"), "{wrong}");
+        let source = toml::from_str("[sources.wiki]\nrecency = { half_life = '90' }").unwrap();
+        let source = Config::overridden(source, |_| None).unwrap_err();
+        assert!(source.to_string().contains("sources.wiki: half_life"), "{source}");
         let zero = Config::overridden(toml::from_str("max_concurrent_puts = 0").unwrap(), |_| None).unwrap_err();
         assert!(zero.to_string().contains("max_concurrent_puts"), "{zero}");
     }

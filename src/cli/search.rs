@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
-use sightline_index::{Caller, Hit, Mode, Principal, Query, Results, Timestamp};
+use sightline_index::{Caller, Hit, Mode, Principal, Query, Recency, Results, Sort, Timestamp};
 
 use super::open;
 use super::output::{self, bold, passage, tame};
-use crate::config::Config;
+use crate::config::{Config, RecencySettings};
 use crate::error::Error;
 
 /// Searches as a user would. Without --as only what is public is searched.
@@ -33,6 +34,18 @@ pub(super) struct Search {
     /// Only this source; may be repeated
     #[arg(long, value_name = "NAME")]
     source: Vec<String>,
+    /// relevance, or modified_at for the newest of the best first
+    #[arg(long, default_value = "relevance", value_parser = sort)]
+    sort: Sort,
+    /// Let half of a score's weight fall with each such age, for instance 90d
+    #[arg(long, value_name = "AGE", value_parser = recency)]
+    recency: Option<Recency>,
+    /// The most hits of one document
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    per_document: Option<u16>,
+    /// Name passages that are nearly the same only with the best of them
+    #[arg(long)]
+    collapse: bool,
     /// Say why each hit is visible
     #[arg(long)]
     why: bool,
@@ -54,6 +67,11 @@ impl Search {
             mode: self.mode,
             limit: usize::from(self.limit),
             why: self.why,
+            sort: self.sort,
+            recency: self.recency,
+            per_document: self.per_document.map(usize::from),
+            collapse_duplicates: self.collapse,
+            policies: Arc::new(config.policies()),
             ..Query::default()
         };
         query.filter.sources = Some(self.source).filter(|sources| !sources.is_empty());
@@ -79,6 +97,18 @@ fn mode(text: &str) -> Result<Mode, String> {
         "vector" => Ok(Mode::Vector),
         _ => Err("hybrid, keyword or vector is expected".to_owned()),
     }
+}
+
+fn sort(text: &str) -> Result<Sort, String> {
+    match text {
+        "relevance" => Ok(Sort::Relevance),
+        "modified_at" => Ok(Sort::ModifiedAt),
+        _ => Err("relevance or modified_at is expected".to_owned()),
+    }
+}
+
+fn recency(text: &str) -> Result<Recency, String> {
+    RecencySettings { half_life: text.to_owned(), weight: None }.read().map_err(str::to_owned)
 }
 
 fn answer(results: &Results, colours: bool) -> String {
@@ -113,6 +143,9 @@ fn printed(place: usize, hit: &Hit, colours: bool) -> String {
         let _infallible = writeln!(text, "   {}", tame(uri));
     }
     text += &passage(&hit.text, &hit.highlights, colours, "   │ ");
+    for copy in &hit.duplicates {
+        let _infallible = writeln!(text, "   also in {}", tame(&format!("{}/{} v{}", copy.source, copy.document, copy.version)));
+    }
     if let Some(why) = &hit.why {
         let _infallible = writeln!(text, "   why: {}", tame(&why.join(", ")));
     }

@@ -13,7 +13,7 @@ use super::allowed::{Allowed, ToAdminister};
 use super::body;
 use super::errors::Problem;
 use super::receipt::ReceiptBody;
-use super::search::age;
+use crate::config::age;
 
 /// How far ahead ending grants are told, unless asked otherwise.
 const DEFAULT_DAYS: i64 = 30;

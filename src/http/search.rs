@@ -1,20 +1,21 @@
 //! `POST /v1/search`: ranked passages with citations.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use sightline_index::{Filter, MAX_QUERY_BYTES, Mode, Query, Results, Timestamp};
+use sightline_index::{Filter, MAX_QUERY_BYTES, Mode, Query, Recency, Results, Sort, SourcePolicy, Timestamp};
 
 use super::Shared;
 use super::allowed::{Allowed, ToSearch};
 use super::body;
 use super::envelope::{fresh_id, milliseconds};
 use super::errors::Problem;
+use crate::config::{RecencySettings, age};
 
 /// The most hits that one request may ask for.
 const MAX_HITS: usize = 100;
@@ -46,6 +47,35 @@ struct SearchBody {
     why: bool,
     #[serde(default)]
     neighbors: u32,
+    #[serde(default)]
+    sort: Sort,
+    #[serde(default)]
+    recency: Option<RecencyBody>,
+    #[serde(default)]
+    per_document: Option<usize>,
+    #[serde(default)]
+    duplicates: Duplicates,
+    #[serde(default)]
+    diversity: f32,
+}
+
+/// How scores fall with age: `"90d"` is a half-life with the default weight.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RecencyBody {
+    HalfLife(String),
+    Settings(RecencySettings),
+}
+
+/// What becomes of passages that are nearly the same as a better hit.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Duplicates {
+    /// They are hits like others.
+    #[default]
+    Keep,
+    /// They are named with the better hit, in its `duplicates`.
+    Collapse,
 }
 
 #[derive(Default, Deserialize)]
@@ -74,7 +104,7 @@ async fn search(State(service): State<Shared>, caller: Allowed<ToSearch>, reques
     let place = service.searches.enter()?;
     let asked: SearchBody = body::json(request, service.config().max_request_body_bytes).await?;
     let now = Timestamp::now();
-    let mut query = asked.query(now)?;
+    let mut query = asked.query(now, service.policies())?;
     let caller = caller.caller().clone();
     let results = place
         .run(move || {
@@ -88,7 +118,7 @@ async fn search(State(service): State<Shared>, caller: Allowed<ToSearch>, reques
 }
 
 impl SearchBody {
-    fn query(self, now: Timestamp) -> Result<Query, Problem> {
+    fn query(self, now: Timestamp, policies: Arc<BTreeMap<String, SourcePolicy>>) -> Result<Query, Problem> {
         if self.query.trim().is_empty() {
             return Err(Problem::bad_request("empty_query", "query: it is empty; ask something"));
         }
@@ -111,7 +141,23 @@ impl SearchBody {
             why: self.why,
             exact: self.exact,
             neighbors: self.neighbors,
+            sort: self.sort,
+            recency: self.recency.map(RecencyBody::read).transpose()?,
+            per_document: self.per_document,
+            collapse_duplicates: self.duplicates == Duplicates::Collapse,
+            diversity: self.diversity,
+            policies,
         })
+    }
+}
+
+impl RecencyBody {
+    fn read(self) -> Result<Recency, Problem> {
+        let settings = match self {
+            RecencyBody::HalfLife(half_life) => RecencySettings { half_life, weight: None },
+            RecencyBody::Settings(settings) => settings,
+        };
+        settings.read().map_err(|detail| Problem::bad_request("invalid_field", format!("recency: {detail}")))
     }
 }
 
@@ -120,21 +166,6 @@ fn oldest(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     let age = age(text)
         .ok_or_else(|| Problem::bad_request("invalid_field", "max_age: a number and one of s, m, h, d, w, such as `90d`"))?;
     Ok(Timestamp(now.0.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))))
-}
-
-/// Reads an age: a whole number and one of s, m, h, d, w.
-pub(super) fn age(text: &str) -> Option<Duration> {
-    let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
-    let seconds: u64 = match text.get(digits.len()..)? {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        "w" => 604_800,
-        _ => return None,
-    };
-    let count = Some(digits).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?.parse::<u64>().ok()?;
-    Some(Duration::from_secs(count.saturating_mul(seconds)))
 }
 
 #[cfg(test)]
@@ -157,7 +188,9 @@ mod tests {
     #[test]
     fn the_later_of_both_bounds_holds() {
         let now = Timestamp(10_000_000_000);
-        let query = |text: &str| body::parse::<SearchBody>(text.as_bytes()).unwrap().query(now).unwrap().filter.modified_after;
+        let query = |text: &str| {
+            body::parse::<SearchBody>(text.as_bytes()).unwrap().query(now, Arc::default()).unwrap().filter.modified_after
+        };
         assert_eq!(query(r#"{"query":"a"}"#), None);
         assert_eq!(query(r#"{"query":"a","max_age":"1d"}"#), Some(Timestamp(9_913_600_000)));
         let later = r#"{"query":"a","max_age":"1d","filter":{"modified_after":"2020-01-01T00:00:00Z"}}"#;

@@ -1,9 +1,10 @@
 //! What all handlers share: the engine, the way into it, the settings and the lanes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use sightline_index::{Engine, Timestamp, Write};
+use sightline_index::{Engine, SourcePolicy, Timestamp, Write};
 use sightline_ingest::Pipeline;
 
 use super::errors::Problem;
@@ -17,6 +18,7 @@ use crate::config::Config;
 pub struct Service {
     pipeline: Pipeline,
     config: Config,
+    policies: Arc<BTreeMap<String, SourcePolicy>>,
     pub(super) searches: Lane,
     pub(super) puts: Lane,
     pub(super) changes: Lane,
@@ -33,6 +35,7 @@ impl Service {
             puts: lane(config.max_concurrent_puts),
             changes: lane(config.max_concurrent_changes),
             lookups: lane(config.max_concurrent_searches),
+            policies: Arc::new(config.policies()),
             pipeline,
             config,
         }
@@ -51,6 +54,11 @@ impl Service {
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What searches obey for single sources.
+    pub(super) fn policies(&self) -> Arc<BTreeMap<String, SourcePolicy>> {
+        self.policies.clone()
     }
 
     /// Identifies the sender of a request, as the keys stand now.

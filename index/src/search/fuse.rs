@@ -29,17 +29,7 @@ pub(super) fn rank(a: &Candidate, b: &Candidate) -> Ordering {
     b.score.total_cmp(&a.score).then(a.order.cmp(&b.order)).then(a.chunk.cmp(&b.chunk))
 }
 
-/// Keeps the best `limit`, best first.
-pub(super) fn best(mut candidates: Vec<Candidate>, limit: usize) -> Vec<Candidate> {
-    if limit > 0 && candidates.len() > limit {
-        candidates.select_nth_unstable_by(limit - 1, rank);
-        candidates.truncate(limit);
-    }
-    candidates.sort_unstable_by(rank);
-    candidates
-}
-
-/// Scores candidates by both halves.
+/// Scores candidates by both halves, and puts the best first.
 pub(super) fn combine(candidates: &mut [Candidate]) {
     let words = |candidate: &Candidate| candidate.keyword.unwrap_or(0.0);
     let meaning = |candidate: &Candidate| candidate.vector.unwrap_or(0.0).max(0.0);
@@ -50,6 +40,7 @@ pub(super) fn combine(candidates: &mut [Candidate]) {
         candidate.score =
             (1.0 - VECTOR_WEIGHT) * share(words(candidate), most_words) + VECTOR_WEIGHT * share(meaning(candidate), most_meaning);
     }
+    candidates.sort_unstable_by(rank);
 }
 
 #[cfg(test)]
@@ -65,9 +56,9 @@ mod tests {
         let mut candidates =
             vec![candidate(1, Some(9.0), Some(0.1)), candidate(2, Some(8.0), Some(0.9)), candidate(3, None, Some(0.9))];
         combine(&mut candidates);
-        let ranked: Vec<u32> = best(candidates, 2).into_iter().map(|candidate| candidate.chunk).collect();
-        assert_eq!(ranked, [2, 3]);
-        let equal = vec![candidate(5, None, None), candidate(4, None, None)];
-        assert_eq!(best(equal, 9).into_iter().map(|candidate| candidate.chunk).collect::<Vec<_>>(), [4, 5]);
+        assert_eq!(candidates.iter().map(|candidate| candidate.chunk).collect::<Vec<_>>(), [2, 1, 3]);
+        let mut equal = vec![candidate(5, None, None), candidate(4, None, Some(-0.2))];
+        combine(&mut equal);
+        assert_eq!(equal.iter().map(|candidate| candidate.chunk).collect::<Vec<_>>(), [4, 5]);
     }
 }

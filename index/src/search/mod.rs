@@ -1,10 +1,13 @@
-//! Search: candidates from keywords and vectors over what the caller may read, fused, re-checked and cited.
+//! Search: candidates from keywords and vectors over what the caller may read, fused, arranged, re-checked and cited.
 
+mod alike;
+mod arrange;
 mod fuse;
 mod nearest;
 mod query;
 mod rank;
 mod run;
 
-pub use query::{Filter, MAX_LIMIT, MAX_NEIGHBORS, MAX_QUERY_BYTES, Mode, Query};
+pub use arrange::{Recency, Sort};
+pub use query::{Filter, MAX_LIMIT, MAX_NEIGHBORS, MAX_QUERY_BYTES, Mode, Query, SourcePolicy};
 pub use run::{Hit, Results, Scores, Warning};

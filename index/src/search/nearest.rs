@@ -18,7 +18,7 @@ impl Engine {
         query.check(self.model().map_or(0, |model| model.dimensions))?;
         let (permit, view) = self.permit(caller, now);
         let scope = Scope::new(&self.state.read().access, &permit, &view, &query.filter);
-        let ranked = rank(&scope, query, Mode::Vector, &Question::default())?;
+        let ranked = rank(&scope, query, Mode::Vector, &Question::default(), query.limit)?;
         Ok(ranked.into_iter().map(|candidate| (candidate.chunk, candidate.score)).collect())
     }
 }

@@ -1,9 +1,11 @@
 //! What is asked, and its limits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::arrange::{Recency, Sort};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
 
@@ -48,6 +50,27 @@ pub struct Query {
     pub exact: bool,
     /// How many chunks before and after a hit to return with it, within its section.
     pub neighbors: u32,
+    /// The order of hits.
+    pub sort: Sort,
+    /// How scores fall with age, whatever the sources' policies say.
+    pub recency: Option<Recency>,
+    /// The most hits of one document.
+    pub per_document: Option<usize>,
+    /// Whether a passage that is nearly the same as a better hit is only named with that hit.
+    pub collapse_duplicates: bool,
+    /// 0 to 1: how much a hit should differ from those before it.
+    pub diversity: f32,
+    /// What is set for sources, by their ids.
+    pub policies: Arc<BTreeMap<String, SourcePolicy>>,
+}
+
+/// What is set for one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SourcePolicy {
+    /// How scores of its passages fall with age.
+    pub recency: Option<Recency>,
+    /// After how many seconds without being seen in the source a document makes an answer carry a warning.
+    pub stale_after_seconds: Option<u64>,
 }
 
 /// Narrows a search. It changes which hits are returned and never how they are scored.
@@ -62,6 +85,16 @@ pub struct Filter {
 }
 
 impl Query {
+    /// True when more candidates than hits have to be looked at.
+    pub(super) fn arranges(&self) -> bool {
+        self.sort != Sort::Relevance
+            || self.recency.is_some()
+            || self.per_document.is_some()
+            || self.collapse_duplicates
+            || self.diversity > 0.0
+            || self.policies.values().any(|policy| policy.recency.is_some())
+    }
+
     /// Refuses what is out of bounds.
     pub(super) fn check(&self, dimensions: usize) -> Result<()> {
         if self.text.trim().is_empty() {
@@ -75,6 +108,20 @@ impl Query {
         }
         if self.neighbors > MAX_NEIGHBORS {
             return Err(Error::invalid("neighbors", format!("at most {MAX_NEIGHBORS} are allowed")));
+        }
+        if self.per_document == Some(0) {
+            return Err(Error::invalid("per_document", "at least 1 is expected"));
+        }
+        if !(0.0..=1.0).contains(&self.diversity) {
+            return Err(Error::invalid("diversity", "0 to 1 is expected"));
+        }
+        if self.diversity > 0.0 && self.sort != Sort::Relevance {
+            return Err(Error::invalid("diversity", "it decides the order, so it goes with `sort` by relevance only"));
+        }
+        if let Some(recency) = &self.recency
+            && (recency.half_life_seconds == 0 || !(0.0..=1.0).contains(&recency.weight))
+        {
+            return Err(Error::invalid("recency", "a half-life of at least one second and a weight of 0 to 1 are expected"));
         }
         if let Some(vector) = &self.vector {
             crate::vector::normalized(vector, dimensions)?;

@@ -13,6 +13,8 @@ use crate::timestamp::Timestamp;
 
 /// How many candidates each half brings to the fusion, at least.
 const MIN_CANDIDATES: usize = 200;
+/// How many at most, where documents or duplicates are left out and hits are still missing.
+const MAX_CANDIDATES: usize = 3_200;
 
 /// What a search may look at.
 pub(super) struct Scope<'a> {
@@ -57,24 +59,42 @@ pub(super) fn effective_mode(query: &Query, view: &View) -> (Mode, Vec<Warning>)
     (Mode::Keyword, vec![Warning { code: "embedder_unavailable", source: None, detail }])
 }
 
-/// What answers a query, best first, and the question that it answers: phrases that nothing has are left out of it.
-pub(super) fn answer(scope: &Scope<'_>, query: &Query, mode: Mode) -> Result<(Vec<Candidate>, Question, Option<Warning>)> {
+/// What answers a query.
+pub(super) struct Answer {
+    /// Best first; at least as many as hits are wanted, if there are.
+    pub(super) candidates: Vec<Candidate>,
+    /// The question that they answer: phrases that nothing has are left out of it.
+    pub(super) question: Question,
+    pub(super) warning: Option<Warning>,
+}
+
+/// Ranks the best `depth` candidates of each half.
+pub(super) fn answer(scope: &Scope<'_>, query: &Query, mode: Mode, depth: usize) -> Result<Answer> {
     let question = Question::parse(&query.text);
-    let ranked = rank(scope, query, mode, &question)?;
-    match question.relaxed().filter(|_| ranked.is_empty()) {
-        None => Ok((ranked, question, None)),
+    let candidates = rank(scope, query, mode, &question, depth)?;
+    match question.relaxed().filter(|_| candidates.is_empty()) {
+        None => Ok(Answer { candidates, question, warning: None }),
         Some(question) => {
-            let ranked = rank(scope, query, mode, &question)?;
+            let candidates = rank(scope, query, mode, &question, depth)?;
             let detail = "nothing has the quoted words side by side; they were searched as plain words".to_owned();
-            Ok((ranked, question, Some(Warning { code: "phrase_not_found", source: None, detail })))
+            Ok(Answer { candidates, question, warning: Some(Warning { code: "phrase_not_found", source: None, detail }) })
         }
     }
 }
 
+/// How many candidates of each half a query needs at first.
+pub(super) fn first_depth(query: &Query, mode: Mode) -> usize {
+    if mode == Mode::Hybrid || query.arranges() { MIN_CANDIDATES.max(query.limit) } else { query.limit }
+}
+
+/// How many to look at when these were too few; `None` when that is enough.
+pub(super) fn next_depth(depth: usize) -> Option<usize> {
+    (depth < MAX_CANDIDATES).then(|| MAX_CANDIDATES.min(depth * 4))
+}
+
 /// The best candidates of a mode, best first.
-pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Question) -> Result<Vec<Candidate>> {
+pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Question, depth: usize) -> Result<Vec<Candidate>> {
     let view = scope.view;
-    let depth = if mode == Mode::Hybrid { MIN_CANDIDATES.max(query.limit) } else { query.limit };
     let candidate = |chunk: u32| {
         let order = view.facts.get(chunk).order;
         Candidate { chunk, order, keyword: None, vector: None, score: 0.0 }
@@ -121,5 +141,5 @@ pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Ques
             .map(|(candidate, score)| Candidate { keyword: Some(score).filter(|score| *score > 0.0), ..candidate }),
     );
     fuse::combine(&mut candidates);
-    Ok(fuse::best(candidates, query.limit))
+    Ok(candidates)
 }

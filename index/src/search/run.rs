@@ -6,13 +6,15 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use serde::Serialize;
 
+use super::alike::Runs;
+use super::arrange::{Recency, Selection, Sort, newest_first, weigh};
 use super::fuse::Candidate;
-use super::query::{Mode, Query};
-use super::rank::{Scope, answer, effective_mode};
-use crate::access::{Caller, Permit};
+use super::query::{Mode, Query, SourcePolicy};
+use super::rank::{Answer, Scope, answer, effective_mode, first_depth, next_depth};
+use crate::access::{Caller, Permit, SourceNo};
 use crate::catalog::{ChunkRecord, DocumentRecord, sources};
 use crate::citation::Citation;
-use crate::engine::{Engine, Place, Reading, Wanted};
+use crate::engine::{Engine, Place, Reading, View, Wanted};
 use crate::error::{Error, Result};
 use crate::keyword::{self, Question};
 use crate::timestamp::Timestamp;
@@ -46,6 +48,9 @@ pub struct Hit {
     /// Why the caller may see it, when asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<Vec<String>>,
+    /// Passages further down that say nearly the same, where duplicates are collapsed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub duplicates: Vec<Citation>,
 }
 
 /// The scores of the two halves, where they took part.
@@ -93,11 +98,11 @@ impl Engine {
         let (permit, view) = self.permit(caller, now);
         let (mode, _) = effective_mode(query, &view);
         let scope = Scope::new(&self.state.read().access, &permit, &view, &query.filter);
-        let (ranked, ..) = answer(&scope, query, mode)?;
+        let ranked = answer(&scope, query, mode, first_depth(query, mode))?.candidates;
         self.catalog.read(|db| {
             let mut seen = HashSet::new();
             let mut found = Vec::new();
-            for candidate in ranked {
+            for candidate in ranked.into_iter().take(query.limit) {
                 if found.len() == limit {
                     break;
                 }
@@ -121,8 +126,8 @@ impl Engine {
         let (permit, view) = self.permit(caller, now);
         let (mode, _) = effective_mode(query, &view);
         let scope = Scope::new(&self.state.read().access, &permit, &view, &query.filter);
-        let (ranked, ..) = answer(&scope, query, mode)?;
-        Ok(ranked.into_iter().map(|candidate| (candidate.chunk, candidate.score)).collect())
+        let ranked = answer(&scope, query, mode, first_depth(query, mode))?.candidates;
+        Ok(ranked.into_iter().take(query.limit).map(|candidate| (candidate.chunk, candidate.score)).collect())
     }
 
     /// Forgets what keyword search counted for permits, so that the next search of any caller counts anew. For measuring.
@@ -140,29 +145,83 @@ impl Engine {
         let (permit, view) = (permit.as_ref(), view.as_ref());
         let (mode, mut warnings) = effective_mode(query, view);
         let scope = Scope::new(&self.state.read().access, permit, view, &query.filter);
-        let (ranked, question, relaxed) = answer(&scope, query, mode)?;
-        warnings.extend(relaxed);
-        let mut readings = BTreeMap::new();
-        let mut hits = self.catalog.read(|db| {
-            let mut hits = Vec::with_capacity(ranked.len());
-            for candidate in &ranked {
-                if let Some(hit) = self.hit(db, permit, candidate, query, &question, &mut readings)? {
-                    hits.push((candidate.chunk, hit));
-                }
+        let mut depth = first_depth(query, mode);
+        let (answered, mut shown) = loop {
+            let mut answered = answer(&scope, query, mode, depth)?;
+            let found = answered.candidates.len();
+            self.arrange(&mut answered.candidates, view, query, now);
+            let shown = self.show(permit, view, query, &answered)?;
+            // Passages that were left out may have kept others from being found.
+            match next_depth(depth).filter(|_| query.arranges() && shown.hits.len() < query.limit && found >= depth) {
+                Some(next) => depth = next,
+                None => break (answered, shown),
             }
-            Ok(hits)
-        })?;
+        };
+        warnings.extend(answered.warning);
         // The answer obeys the epoch at which it is sent, not the one at which it began.
         let (current, latest) = self.permit(caller, now);
-        hits.retain(|(chunk, _)| current.admits(latest.classes.get(*chunk)));
-        let lost = hits.len() < ranked.len();
+        let admits = |chunk: u32| current.admits(latest.classes.get(chunk));
+        let before = shown.hits.len();
+        shown.hits.retain(|found| admits(found.chunk));
+        let lost = shown.lost || shown.hits.len() < before;
         let state = self.state.read();
-        let explain = |(chunk, mut hit): (u32, Hit)| {
-            hit.why = query.why.then(|| state.access.why(caller, &current, latest.classes.get(chunk), now));
-            hit
-        };
-        let hits = hits.into_iter().map(explain).collect();
+        let hits = shown.hits.into_iter().map(|mut found| {
+            found.duplicates.retain(|(chunk, _)| admits(*chunk));
+            let why = query.why.then(|| state.access.why(caller, &current, latest.classes.get(found.chunk), now));
+            Hit { why, duplicates: found.duplicates.into_iter().map(|(_, citation)| citation).collect(), ..found.hit }
+        });
+        let hits: Vec<Hit> = hits.collect();
+        drop(state);
+        warnings.extend(stale_sources(&hits, query, now));
         Ok((Results { epoch: view.epoch, mode, hits, warnings }, lost))
+    }
+
+    /// Puts candidates into the order that the query wants, before documents, duplicates and diversity.
+    fn arrange(&self, candidates: &mut [Candidate], view: &View, query: &Query, now: Timestamp) {
+        let by_source = query.recency.is_none() && query.policies.values().any(|policy| policy.recency.is_some());
+        if by_source {
+            let state = self.state.read();
+            let of = |policy: &SourcePolicy, id: &String| Some((state.access.source(id)?, policy.recency?));
+            let sources: BTreeMap<SourceNo, Recency> = query.policies.iter().filter_map(|(id, policy)| of(policy, id)).collect();
+            let source = |chunk: u32| Some(state.access.class(view.classes.get(chunk))?.source);
+            weigh(candidates, view, now, |chunk| sources.get(&source(chunk)?).copied());
+        } else if query.recency.is_some() {
+            weigh(candidates, view, now, |_| query.recency);
+        }
+        if query.sort == Sort::ModifiedAt {
+            newest_first(candidates, view);
+        }
+    }
+
+    /// Reads what is shown.
+    fn show(&self, permit: &Permit, view: &View, query: &Query, answered: &Answer) -> Result<Shown> {
+        let mut readings = BTreeMap::new();
+        let mut shown = Shown::default();
+        let mut runs: Vec<Runs> = Vec::new();
+        let mut selection = Selection::new(view, answered.candidates.clone(), query.diversity, query.per_document);
+        self.catalog.read(|db| {
+            while shown.hits.len() < query.limit
+                && let Some(candidate) = selection.next()
+            {
+                let Some(hit) = self.hit(db, permit, &candidate, query, &answered.question, &mut readings)? else {
+                    shown.lost = true;
+                    continue;
+                };
+                if query.collapse_duplicates {
+                    let own = Runs::of(&hit.text);
+                    let known = runs.iter().position(|known| known.alike(&own));
+                    if let Some(known) = known.and_then(|at| shown.hits.get_mut(at)) {
+                        known.duplicates.push((candidate.chunk, hit.citation));
+                        continue;
+                    }
+                    runs.push(own);
+                }
+                selection.take(&candidate);
+                shown.hits.push(Found { chunk: candidate.chunk, hit, duplicates: Vec::new() });
+            }
+            Ok(())
+        })?;
+        Ok(shown)
     }
 
     /// The text and citation of a candidate; `None` when a write under way took it.
@@ -199,8 +258,42 @@ impl Engine {
             citation,
             scores: Scores { keyword: candidate.keyword, vector: candidate.vector },
             why: None,
+            duplicates: Vec::new(),
         }))
     }
+}
+
+/// The hits of one run, before permissions are checked again.
+#[derive(Default)]
+struct Shown {
+    hits: Vec<Found>,
+    /// True when a candidate could not be shown any more.
+    lost: bool,
+}
+
+struct Found {
+    chunk: u32,
+    hit: Hit,
+    duplicates: Vec<(u32, Citation)>,
+}
+
+/// A warning for each source of which a hit was not seen for longer than its policy allows.
+fn stale_sources(hits: &[Hit], query: &Query, now: Timestamp) -> Vec<Warning> {
+    let limit = |source: &str| query.policies.get(source)?.stale_after_seconds;
+    let mut oldest: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    for citation in hits.iter().map(|hit| &hit.citation) {
+        let age = now.seconds().saturating_sub(citation.verified_at.seconds());
+        if limit(&citation.source).is_some_and(|limit| u64::from(age) > limit) {
+            let seen = oldest.entry(&citation.source).or_insert(citation.verified_at);
+            *seen = (*seen).min(citation.verified_at);
+        }
+    }
+    let warning = |(source, seen): (&str, Timestamp)| Warning {
+        code: "source_stale",
+        source: Some(source.to_owned()),
+        detail: format!("a passage of this answer was last seen in its source at {seen}"),
+    };
+    oldest.into_iter().map(warning).collect()
 }
 
 /// The place of a chunk with its neighbours in the same section, or outside sections. Other sections in between do not

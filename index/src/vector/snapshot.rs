@@ -81,6 +81,12 @@ impl VectorSnapshot {
         Some(dot_le(self.rows.get(chunk)?, query))
     }
 
+    /// A chunk's vector.
+    pub(crate) fn vector(&self, chunk: u32) -> Option<Vec<f32>> {
+        let (values, _) = self.rows.get(chunk)?.as_chunks::<4>();
+        Some(values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+
     /// A chunk that has a row takes this class.
     pub(crate) fn place(&mut self, chunk: u32, class: ClassNo) {
         if self.dimensions == 0 {

@@ -1,6 +1,7 @@
 //! The oracle: random histories run against the engine and against the naive engine, compared after each step, hit by hit
 //! and bit by bit, for every caller.
 
+mod arranged;
 pub(crate) mod dice;
 mod history;
 mod naive;

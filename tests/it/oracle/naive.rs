@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::arranged::Arrangement;
+
 pub(crate) const DIMENSIONS: usize = 16;
 const CANDIDATES: usize = 200;
+const MAX_CANDIDATES: usize = 3_200;
 /// How often the words of titles, headings and texts count.
 const FIELD_WEIGHTS: [usize; 3] = [1, 1, 1];
 
@@ -186,6 +189,7 @@ pub(crate) struct Question {
     pub(crate) labels: BTreeMap<String, String>,
     /// Seconds.
     pub(crate) modified_after: Option<i64>,
+    pub(crate) arrangement: Arrangement,
 }
 
 impl Naive {
@@ -354,13 +358,29 @@ impl Naive {
         all
     }
 
-    /// The answer by the formulas. Where nothing has what is quoted, the words alone count.
-    pub(crate) fn search(&self, who: &Who, question: &Question) -> Vec<Hit> {
-        let strict = self.search_with(who, question, true);
-        if strict.is_empty() { self.search_with(who, question, false) } else { strict }
+    /// The answer by the formulas, each hit with its duplicates. Where nothing has what is quoted, the words alone count.
+    pub(crate) fn search(&self, who: &Who, question: &Question) -> Vec<(Hit, Vec<Key>)> {
+        let arranged = !question.arrangement.is_default();
+        let of_half = if arranged || question.mode == Mode::Hybrid { CANDIDATES.max(question.limit) } else { question.limit };
+        let mut depth = of_half;
+        loop {
+            let strict = self.candidates(who, question, true, depth);
+            let candidates = if strict.is_empty() { self.candidates(who, question, false, depth) } else { strict };
+            let found = candidates.len();
+            let shown = self.arrange(&question.arrangement, candidates, question.limit);
+            if !arranged || shown.len() >= question.limit || found < depth || depth >= MAX_CANDIDATES {
+                return shown;
+            }
+            depth = MAX_CANDIDATES.min(depth * 4);
+        }
     }
 
-    fn search_with(&self, who: &Who, question: &Question, strict: bool) -> Vec<Hit> {
+    pub(super) fn passage(&self, hit: &Hit) -> &Passage {
+        &self.documents[&hit.key].versions.last().unwrap().passages[hit.ordinal]
+    }
+
+    /// The best `depth` of each half, scored.
+    fn candidates(&self, who: &Who, question: &Question, strict: bool, depth: usize) -> Vec<Hit> {
         let seen = self.seen(who);
         let fields: Vec<Vec<Vec<String>>> = seen.iter().map(|seen| indexed_fields(seen)).collect();
         let words: Vec<Vec<String>> = fields.iter().map(|fields| counted_words(fields)).collect();
@@ -386,11 +406,11 @@ impl Naive {
         let by_words = |limit| best(scored.iter().filter_map(|hit| Some(Hit { score: hit.keyword?, ..hit.clone() })), limit);
         let by_meaning = |limit| best(scored.iter().filter_map(|hit| Some(Hit { score: hit.vector?, ..hit.clone() })), limit);
         match question.mode {
-            Mode::Keyword => by_words(question.limit).into_iter().map(|hit| Hit { vector: None, ..hit }).collect(),
-            Mode::Vector => by_meaning(question.limit).into_iter().map(|hit| Hit { keyword: None, ..hit }).collect(),
+            Mode::Keyword => by_words(depth).into_iter().map(|hit| Hit { vector: None, ..hit }).collect(),
+            Mode::Vector => by_meaning(depth).into_iter().map(|hit| Hit { keyword: None, ..hit }).collect(),
             Mode::Hybrid => {
-                let mut all = by_words(CANDIDATES.max(question.limit));
-                for hit in by_meaning(CANDIDATES.max(question.limit)) {
+                let mut all = by_words(depth);
+                for hit in by_meaning(depth) {
                     if !all.iter().any(|known| known.key == hit.key && known.ordinal == hit.ordinal) {
                         all.push(hit);
                     }
@@ -402,7 +422,7 @@ impl Naive {
                     let meaning = share(hit.vector.unwrap_or(0.0).max(0.0), most_meaning);
                     hit.score = (1.0 - 0.5) * words + 0.5 * meaning;
                 }
-                best(all.into_iter(), question.limit)
+                all
             }
         }
     }
@@ -463,7 +483,7 @@ fn bm25(corpus: &[Vec<String>], at: usize, query: &[Word]) -> Option<f32> {
     score
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
@@ -476,7 +496,7 @@ fn order(key: &Key, ordinal: usize) -> u64 {
     hash << 20 | ordinal as u64
 }
 
-fn best(hits: impl Iterator<Item = Hit>, limit: usize) -> Vec<Hit> {
+pub(super) fn best(hits: impl Iterator<Item = Hit>, limit: usize) -> Vec<Hit> {
     let mut hits: Vec<Hit> = hits.collect();
     hits.sort_by(|a, b| b.score.partial_cmp(&a.score).unwrap().then(a.order.cmp(&b.order)));
     hits.truncate(limit);

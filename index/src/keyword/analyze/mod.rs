@@ -70,6 +70,11 @@ pub(super) fn asked(text: &str) -> Vec<Asked> {
     asked
 }
 
+/// The words of a text, folded and stemmed, in order.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    terms(text).into_iter().map(|term| term.text).collect()
+}
+
 /// Every term of a text, for measuring another engine on the same ones.
 pub fn analyzed(text: &str) -> Vec<String> {
     terms(text).into_iter().chain(identifiers(text)).map(|term| term.text).collect()
@@ -192,10 +197,6 @@ fn is_joiner(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(text: &str) -> Vec<String> {
-        terms(text).into_iter().map(|term| term.text).collect()
-    }
 
     #[test]
     fn folds_stems_and_keeps_codes() {

@@ -1,5 +1,10 @@
 //! What is compared after each step of a history: searches, documents, citations and explanations of every caller.
 
+use std::sync::Arc;
+
+use sightline_index::{Recency, Sort, SourcePolicy};
+
+use super::super::arranged::Arrangement;
 use super::*;
 
 impl History {
@@ -14,6 +19,7 @@ impl History {
                 sources: self.dice.chance(10).then(|| vec![self.source()]),
                 labels: if self.dice.chance(10) { self.labels() } else { BTreeMap::new() },
                 modified_after: self.dice.chance(10).then(|| self.dice.below(100) as i64),
+                arrangement: if self.dice.chance(40) { self.arrangement() } else { Arrangement::default() },
             };
             self.compare_search(&who, &question);
             let key = self.key();
@@ -23,6 +29,19 @@ impl History {
                 let at = self.dice.below(self.tokens.len());
                 self.compare_citation(&who, at);
             }
+        }
+    }
+
+    fn arrangement(&mut self) -> Arrangement {
+        let age = |dice: &mut Dice| (*dice.pick(&[1u64, 20, 400]), *dice.pick(&[0.0f32, 0.5, 1.0]));
+        let newest_first = self.dice.chance(15);
+        Arrangement {
+            recency: self.dice.chance(25).then(|| age(&mut self.dice)),
+            policies: if self.dice.chance(25) { [(self.source(), age(&mut self.dice))].into() } else { BTreeMap::new() },
+            newest_first,
+            per_document: self.dice.chance(30).then(|| 1 + self.dice.below(2)),
+            collapse: self.dice.chance(30),
+            diversity: if newest_first || self.dice.chance(60) { 0.0 } else { *self.dice.pick(&[0.3f32, 0.7, 1.0]) },
         }
     }
 
@@ -42,6 +61,12 @@ impl History {
                 labels: question.labels.clone(),
                 modified_after: question.modified_after.map(|seconds| Timestamp(seconds * 1000)),
             },
+            recency: question.arrangement.recency.map(recency),
+            policies: Arc::new(question.arrangement.policies.iter().map(policy).collect()),
+            sort: if question.arrangement.newest_first { Sort::ModifiedAt } else { Sort::Relevance },
+            per_document: question.arrangement.per_document,
+            collapse_duplicates: question.arrangement.collapse,
+            diversity: question.arrangement.diversity,
             ..Query::default()
         };
         let expected = self.naive.search(who, question);
@@ -59,17 +84,26 @@ impl History {
                 self.note(format!("{who:?} was shown {key:?}: {:?}", hit.text));
             }
         }
-        let describe = |key: &Key, ordinal: usize, scores: (f32, Option<f32>, Option<f32>)| {
+        let describe = |key: &Key, ordinal: usize, scores: (f32, Option<f32>, Option<f32>), duplicates: &[Key]| {
             let document = &self.naive.documents[key];
             let version = document.versions.last().unwrap();
             let text = self.naive.text(who, key, version);
             let passage = version.passages[ordinal].text.clone();
             let runs = self.naive.runs(who, key, document);
             let since = document.versions[runs.last().unwrap().0].came_in;
-            (key.clone(), (runs.len(), since), passage, blake3::hash(text.as_bytes()).to_string(), bits(scores))
+            (
+                key.clone(),
+                (runs.len(), since),
+                passage,
+                blake3::hash(text.as_bytes()).to_string(),
+                bits(scores),
+                duplicates.to_vec(),
+            )
         };
-        let expected: Vec<_> =
-            expected.iter().map(|hit| describe(&hit.key, hit.ordinal, (hit.score, hit.keyword, hit.vector))).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(hit, copies)| describe(&hit.key, hit.ordinal, (hit.score, hit.keyword, hit.vector), copies))
+            .collect();
         let got: Vec<_> = found
             .hits
             .iter()
@@ -78,12 +112,14 @@ impl History {
                 let key = (citation.source.clone(), citation.document.clone());
                 let scores = bits((hit.score, hit.scores.keyword, hit.scores.vector));
                 let version = (citation.version as usize, citation.ingested_at.0);
-                (key, version, hit.text.clone(), citation.document_hash.clone(), scores)
+                let copies: Vec<Key> = hit.duplicates.iter().map(|copy| (copy.source.clone(), copy.document.clone())).collect();
+                (key, version, hit.text.clone(), citation.document_hash.clone(), scores, copies)
             })
             .collect();
         if expected != got {
             self.tally.differences += 1;
-            self.note(format!("{who:?} asked {:?} {:?}\nexpected {expected:#?}\ngot {got:#?}", question.mode, question.parts));
+            let Question { mode, parts, arrangement, .. } = question;
+            self.note(format!("{who:?} asked {mode:?} {parts:?} {arrangement:?}\nexpected {expected:#?}\ngot {got:#?}"));
         }
         for hit in &found.hits {
             let (citation, key) = (&hit.citation, (hit.citation.source.clone(), hit.citation.document.clone()));
@@ -229,6 +265,14 @@ fn place_of(naive: &Naive, who: &Who, key: &Key, version: &Version, start: usize
 
 fn bits(scores: (f32, Option<f32>, Option<f32>)) -> (u32, Option<u32>, Option<u32>) {
     (scores.0.to_bits(), scores.1.map(f32::to_bits), scores.2.map(f32::to_bits))
+}
+
+fn recency((half_life_seconds, weight): (u64, f32)) -> Recency {
+    Recency { half_life_seconds, weight }
+}
+
+fn policy((source, age): (&String, &(u64, f32))) -> (String, SourcePolicy) {
+    (source.clone(), SourcePolicy { recency: Some(recency(*age)), ..SourcePolicy::default() })
 }
 
 fn caller(who: &Who) -> Caller {
