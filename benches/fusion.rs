@@ -86,8 +86,8 @@ fn candidates(collection: &Collection, embedder: Arc<Embedder>, name: &str) -> B
     eval::ingest(&pipeline, collection, |_| {}).unwrap();
     let judged = collection.queries.iter().filter(|query| collection.judgements.contains_key(&query.id));
     let of = |query: &str| {
-        let vector = pipeline.embed_query(query);
-        let asked = Query { text: query.to_owned(), vector, limit: MAX_LIMIT, exact: true, ..Query::default() };
+        let mut asked = Query { text: query.to_owned(), limit: MAX_LIMIT, exact: true, ..Query::default() };
+        pipeline.embed_query(&mut asked);
         let hits = pipeline.engine().search(&Caller::public(), &asked, Timestamp::now()).unwrap().hits;
         let found = hits.into_iter().map(|hit| Candidate {
             document: hit.citation.document,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::Value;
-use sightline_index::{Engine, NewChunk, NewDocument, NewSection, NewVector, Receipt, Timestamp, Write, vector_key};
+use sightline_index::{Engine, NewChunk, NewDocument, NewSection, NewVector, Query, Receipt, Timestamp, Write, vector_key};
 
 use crate::chunk::{ChunkLimits, SectionSpan, chunk, section_under_heading};
 use crate::embed::{EmbedError, Embedder};
@@ -185,10 +185,16 @@ impl Pipeline {
         receipt.ok_or(IngestError::Index(sightline_index::Error::NotFound))
     }
 
-    /// The vector of a query; `None` without an embedder, or when it fails.
-    pub fn embed_query(&self, query: &str) -> Option<Vec<f32>> {
-        let embedded = self.embedder.as_ref()?.embed(query);
-        embedded.inspect_err(|error| tracing::error!(%error, "a query was not embedded")).ok()
+    /// Gives a query its vector, and how much that is worth; without an embedder, or when it fails, none.
+    pub fn embed_query(&self, query: &mut Query) {
+        let Some(embedder) = &self.embedder else { return };
+        match embedder.embed(&query.text) {
+            Ok(vector) => {
+                query.vector = Some(vector);
+                query.fluency = Some(embedder.fluency(&query.text));
+            }
+            Err(error) => tracing::error!(%error, "a query was not embedded"),
+        }
     }
 
     /// Extracts, cuts and embeds a document. Also says how many vectors had to be made.

@@ -153,6 +153,43 @@ impl Embedder {
     }
 }
 
+/// How many characters the model's word pieces have on average in a text that it hardly knows, and in one that it knows
+/// well. Of a language that it was not trained on it knows single letters only, or nothing.
+const STRANGE_PIECE_CHARS: f32 = 1.5;
+const FAMILIAR_PIECE_CHARS: f32 = 3.0;
+/// A Chinese or Japanese character says as much as so many letters.
+const WIDE_CHAR: f32 = 2.5;
+
+impl Embedder {
+    /// How well the model knows the language of a text, 0 to 1, from how long its word pieces are; unknown ones count as
+    /// empty. A text without letters or digits is known.
+    pub fn fluency(&self, text: &str) -> f32 {
+        let lent = self.lend();
+        let Some(encoding) = lent.instance.as_ref().and_then(|instance| instance.tokenizer.encode(text, false).ok()) else {
+            return 1.0;
+        };
+        drop(lent);
+        let (mut pieces, mut chars) = (0.0, 0.0);
+        for (piece, (start, end)) in encoding.get_tokens().iter().zip(encoding.get_offsets()) {
+            let written = text.get(*start..*end).unwrap_or_default();
+            if written.chars().any(char::is_alphanumeric) {
+                pieces += 1.0;
+                if !UNKNOWN_PIECES.contains(&piece.as_str()) {
+                    let width = |c: char| if u32::from(c) >= 0x3000 { WIDE_CHAR } else { 1.0 };
+                    chars += written.chars().filter(|c| c.is_alphanumeric()).map(width).sum::<f32>();
+                }
+            }
+        }
+        if pieces == 0.0 {
+            return 1.0;
+        }
+        ((chars / pieces - STRANGE_PIECE_CHARS) / (FAMILIAR_PIECE_CHARS - STRANGE_PIECE_CHARS)).clamp(0.0, 1.0)
+    }
+}
+
+/// What tokenizers call a piece that is not in their vocabulary.
+const UNKNOWN_PIECES: [&str; 2] = ["[UNK]", "<unk>"];
+
 /// An instance in use; it goes back however its use ends.
 struct Lent<'a> {
     pool: &'a Embedder,

@@ -62,7 +62,6 @@ impl Search {
             one => open::pipeline(config, one, true)?,
         };
         let mut query = Query {
-            vector: pipeline.embed_query(&self.query),
             text: self.query,
             mode: self.mode,
             limit: usize::from(self.limit),
@@ -74,6 +73,7 @@ impl Search {
             policies: Arc::new(config.policies()),
             ..Query::default()
         };
+        pipeline.embed_query(&mut query);
         query.filter.sources = Some(self.source).filter(|sources| !sources.is_empty());
         let caller = self.user.unwrap_or_default().with_groups(self.groups);
         let results = pipeline.engine().search(&caller, &query, Timestamp::now())?;

@@ -138,13 +138,18 @@ fn clear(pipeline: &Pipeline, collection: &Collection) -> Result<(), EvalError> 
 /// Runs every judged query in every mode.
 pub fn evaluate(pipeline: &Pipeline, collection: &Collection, ingest_seconds: f64) -> Result<Report, EvalError> {
     let judged: Vec<_> = collection.queries.iter().filter(|query| collection.judgements.contains_key(&query.id)).collect();
-    let vectors: Vec<_> = judged.iter().map(|query| pipeline.embed_query(&query.text)).collect();
+    let embedded = |text: &str| {
+        let mut query = Query { text: text.to_owned(), limit: MAX_LIMIT, ..Query::default() };
+        pipeline.embed_query(&mut query);
+        query
+    };
+    let asked: Vec<Query> = judged.iter().map(|query| embedded(&query.text)).collect();
     let mut modes = Vec::new();
     for mode in [Mode::Keyword, Mode::Vector, Mode::Hybrid] {
         let mut rankings = BTreeMap::new();
         let mut times = Vec::new();
-        for (query, vector) in judged.iter().zip(&vectors) {
-            let asked = Query { text: query.text.clone(), vector: vector.clone(), mode, limit: MAX_LIMIT, ..Query::default() };
+        for (query, asked) in judged.iter().zip(&asked) {
+            let asked = Query { mode, ..asked.clone() };
             let started = Instant::now();
             let results = pipeline.engine().rank_documents(&Caller::public(), &asked, DEPTH, Timestamp::now())?;
             times.push(started.elapsed().as_secs_f64() * 1000.0);

@@ -109,7 +109,7 @@ async fn search(State(service): State<Shared>, caller: Allowed<ToSearch>, reques
     let results = place
         .run(move || {
             if query.mode != Mode::Keyword {
-                query.vector = service.pipeline().embed_query(&query.text);
+                service.pipeline().embed_query(&mut query);
             }
             service.engine().search(&caller, &query, now)
         })
@@ -134,6 +134,7 @@ impl SearchBody {
         Ok(Query {
             text: self.query,
             vector: None,
+            fluency: None,
             mode: self.mode,
             limit: self.limit,
             filter: Filter { sources, labels, modified_after: modified_after.max(max_age) },

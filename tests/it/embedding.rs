@@ -115,8 +115,8 @@ impl Scene {
         let mut answers = Vec::new();
         for text in ["boats in the harbour", "who repairs the lighthouse", "penguins"] {
             for mode in [Mode::Keyword, Mode::Vector, Mode::Hybrid] {
-                let vector = self.pipeline.embed_query(text);
-                let query = Query { text: text.to_owned(), vector, mode, limit: 50, ..Query::default() };
+                let mut query = Query { text: text.to_owned(), mode, limit: 50, ..Query::default() };
+                self.pipeline.embed_query(&mut query);
                 let found = self.pipeline.engine().search(&Caller::public(), &query, Timestamp::now()).unwrap();
                 assert_eq!(found.mode, mode);
                 for hit in found.hits {
@@ -134,6 +134,23 @@ fn story(subjects: &[&str]) -> String {
     let part =
         |subject: &&str| format!("## Of {subject}\n\n{}\n\n", format!("The keeper wrote about {subject} in the book. ").repeat(12));
     subjects.iter().map(part).collect()
+}
+
+#[test]
+fn a_model_knows_its_languages() {
+    let Some(embedder) = embedder() else { return };
+    for (text, known) in [
+        ("How many points did the defense surrender?", 1.0..=1.0),
+        ("42", 0.0..=1.0),
+        ("?!", 1.0..=1.0),
+        ("Wie viele Punkte gab die Verteidigung der Panthers ab?", 0.5..=1.0),
+        ("梅雨がないのは北海道とどこか。", 0.0..=0.5),
+        ("工业城在哪个国家？", 0.0..=0.3),
+        ("كم عدد النقاط التي سجلها الدفاع؟", 0.0..=0.0),
+    ] {
+        let fluency = embedder.fluency(text);
+        assert!(known.contains(&fluency), "{text}: {fluency}");
+    }
 }
 
 #[test]

@@ -152,3 +152,77 @@ fn a_citation_says_what_became_of_its_passage() {
     let deleted = open();
     assert_eq!((&deleted["status"], &deleted["text"]), (&json!("deleted"), &json!(null)));
 }
+
+#[test]
+fn hits_are_arranged_as_asked() {
+    let settings = r#"{ "old": { "recency": { "half_life": "1d", "weight": 1.0 }, "stale_after": "0s" } }"#;
+    let server = Server::with(|config| config.sources = serde_json::from_str(settings).unwrap());
+    let key = server.master();
+    let filler = "the harbour master keeps a list of every boat, of its owner and of the place at which it lies in winter";
+    let put = |path: &str, text: String, modified: &str| {
+        server.put(&key, path, json!({ "text": text, "acl": { "allow": ["public"] }, "modified_at": modified }));
+    };
+    put("wiki/first", format!("mooring mooring mooring. {filler}"), "2020-01-01T00:00:00Z");
+    put("wiki/copy", format!("mooring mooring mooring. {filler}!"), "2021-01-01T00:00:00Z");
+    put("wiki/third", "mooring, and nothing else that is of use to anyone".to_owned(), "2022-01-01T00:00:00Z");
+    let ask = |options: Value| {
+        let mut body = json!({ "query": "mooring", "mode": "keyword" });
+        body.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        search(&server, &key, &body).value()
+    };
+    let documents = |answer: &Value| -> Vec<String> {
+        let hits = answer["hits"].as_array().unwrap().iter();
+        hits.map(|hit| hit["citation"]["document"].as_str().unwrap().to_owned()).collect()
+    };
+    let plain = documents(&ask(json!({})));
+    assert_eq!(plain.len(), 3);
+    assert_eq!(documents(&ask(json!({ "sort": "modified_at" }))), ["third", "copy", "first"]);
+    let collapsed = ask(json!({ "duplicates": "collapse" }));
+    assert_eq!(documents(&collapsed), [plain[0].as_str(), "third"]);
+    assert_eq!(collapsed["hits"][0]["duplicates"][0]["document"], plain[1].as_str());
+    assert!(collapsed["hits"][1].get("duplicates").is_none());
+    let faded = ask(json!({ "recency": { "half_life": "365d", "weight": 1.0 } }));
+    let score = |answer: &Value, document: &str| {
+        let hits = answer["hits"].as_array().unwrap();
+        hits.iter().find(|hit| hit["citation"]["document"] == document).unwrap()["score"].as_f64().unwrap()
+    };
+    assert!(score(&faded, "first") < score(&faded, "copy"));
+    assert!(score(&ask(json!({})), "first") / score(&faded, "first") > 16.0);
+    assert_eq!(ask(json!({ "recency": "52w" }))["hits"].as_array().unwrap().len(), 3);
+
+    // Of one source scores fall by its own setting, and it was not seen for longer than it should be.
+    assert_eq!(ask(json!({}))["warnings"], json!([]));
+    put("old/minutes", "mooring mooring mooring mooring".to_owned(), "2020-01-01T00:00:00Z");
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let answer = ask(json!({}));
+    assert_eq!(documents(&answer)[3], "minutes");
+    assert_eq!((&answer["warnings"][0]["code"], &answer["warnings"][0]["source"]), (&json!("source_stale"), &json!("old")));
+    assert_ne!(documents(&ask(json!({ "recency": { "half_life": "1d", "weight": 0 } })))[3], "minutes");
+
+    let many: String = (0..40).map(|n| format!("# Part {n}\n\n{}\n\n", "quay ".repeat(200 + n))).collect();
+    server.put(&key, "wiki/long", json!({ "text": many, "mime": "text/markdown", "acl": { "allow": ["public"] } }));
+    put("wiki/short", "a word on the quay, the pier, the jetty and the breakwater".to_owned(), "2020-01-01T00:00:00Z");
+    let ask_quay = |options: Value| {
+        let mut body = json!({ "query": "quay", "mode": "keyword", "limit": 5 });
+        body.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        documents(&search(&server, &key, &body).value())
+    };
+    assert_eq!(ask_quay(json!({})), ["long"; 5]);
+    assert_eq!(ask_quay(json!({ "per_document": 1 })), ["long", "short"]);
+    assert!(ask_quay(json!({ "diversity": 0.9 })).contains(&"short".to_owned()));
+
+    for (wrong, field) in [
+        (json!({ "per_document": 0 }), "per_document"),
+        (json!({ "diversity": 1.5 }), "diversity"),
+        (json!({ "diversity": 0.5, "sort": "modified_at" }), "diversity"),
+        (json!({ "recency": "soon" }), "recency"),
+        (json!({ "recency": { "half_life": "0d" } }), "recency"),
+        (json!({ "recency": { "half_life": "1d", "weight": 2 } }), "recency"),
+        (json!({ "sort": "random" }), "modified_at"),
+    ] {
+        let mut body = json!({ "query": "quay" });
+        body.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        let answer = search(&server, &key, &body);
+        assert!(answer.status == 400 && answer.body.contains(field), "{wrong}: {}", answer.body);
+    }
+}

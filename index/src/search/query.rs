@@ -36,6 +36,9 @@ pub struct Query {
     pub text: String,
     /// Their vector. Without one, hybrid degrades to keyword with a warning.
     pub vector: Option<Vec<f32>>,
+    /// How well the model of the vectors knows the query's language, 0 to 1; `None` is 1. Hybrid search relies on vectors as
+    /// far as that.
+    pub fluency: Option<f32>,
     /// Which halves answer.
     pub mode: Mode,
     /// The most hits to return, 1 to [`MAX_LIMIT`].

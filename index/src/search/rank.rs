@@ -140,6 +140,6 @@ pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Ques
             .zip(ranking.scores(&chunks)?)
             .map(|(candidate, score)| Candidate { keyword: Some(score).filter(|score| *score > 0.0), ..candidate }),
     );
-    fuse::combine(&mut candidates);
+    fuse::combine(&mut candidates, query.fluency);
     Ok(candidates)
 }
