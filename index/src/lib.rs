@@ -24,6 +24,6 @@ pub use engine::*;
 pub use error::{Error, Result};
 #[doc(hidden)]
 pub use keyword::analyzed;
-pub use search::{Filter, Hit, MAX_LIMIT, MAX_NEIGHBORS, MAX_QUERY_BYTES, Mode, Query, Results, Scores, Warning};
+pub use search::{Filter, Hit, MAX_LIMIT, MAX_NEIGHBORS, MAX_QUERY_BYTES, Mode, Query, RankedDocument, Results, Scores, Warning};
 pub use timestamp::Timestamp;
 pub use vector::normalized;

@@ -7,4 +7,4 @@ mod rank;
 mod run;
 
 pub use query::{Filter, MAX_LIMIT, MAX_NEIGHBORS, MAX_QUERY_BYTES, Mode, Query};
-pub use run::{Hit, Results, Scores, Warning};
+pub use run::{Hit, RankedDocument, Results, Scores, Warning};
