@@ -155,8 +155,8 @@ fn a_run_is_compared_with_a_saved_one() {
     );
     close(&ndcg["before"], 1.0 / 3.0);
     close(&ndcg["difference"], 1.0 / 3f64.log2() / 3.0);
-    // Two differences, +1 and -0.37: two of four combinations of signs are as large.
-    assert!((ndcg["p_value"].as_f64().unwrap() - 0.5).abs() < 0.03, "{ndcg}");
+    // Of +1 and -0.37 every combination of signs is as large.
+    close(&ndcg["p_value"], 1.0);
     assert_eq!(
         comparison["changed"],
         json!([{ "query": "q1", "text": "harbour", "before": 0.0, "now": 1.0,
