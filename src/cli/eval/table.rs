@@ -113,7 +113,10 @@ fn asked(callers: &[CallerReport]) -> String {
     let modes = callers.first().map(|caller| caller.modes.as_slice()).unwrap_or_default();
     let mut header = words(&["caller", "reads", "judged", "skipped"]);
     header.extend(modes.iter().flat_map(|mode| [format!("{} nDCG@10", name_of(mode.mode)), "private".to_owned()]));
-    header.extend(words(&["equal rankings", "vector recall@10"]));
+    header.push("equal rankings".to_owned());
+    if callers.iter().any(|caller| caller.vector_recall_10.is_some()) {
+        header.push("vector recall@10".to_owned());
+    }
     let mut lines = vec![header];
     let mut differing = String::new();
     for caller in callers {
