@@ -99,7 +99,7 @@ fn readable(collection: &Collection, number: usize) -> (String, HashSet<String>)
                 judged.iter().filter(|(_, score)| **score > 0).map(|(document, _)| document.clone()).collect()
             };
             let queries = collection.judgements.values().map(relevant);
-            let hidden = queries.filter(|ids| ids.first().is_some_and(|first| hash(&[&seed, first]) % 2 == 0)).flatten();
+            let hidden = queries.filter(|ids| ids.first().is_some_and(|first| hash(&[&seed, first]).is_multiple_of(2))).flatten();
             let hidden: HashSet<String> = hidden.collect();
             (format!("negative #{number}"), all().filter(|id| !hidden.contains(id)).collect())
         }

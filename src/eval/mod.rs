@@ -7,7 +7,7 @@
 mod ask;
 mod callers;
 mod collection;
-mod compare;
+mod comparison;
 mod ingest;
 mod measure;
 mod private;
@@ -24,7 +24,7 @@ use sightline_ingest::{IngestError, Pipeline};
 
 pub use ask::Questions;
 pub use collection::{Collection, CollectionError};
-pub use compare::{Change, Comparison, Difference, compare, saved};
+pub use comparison::{Change, Comparison, Difference, compare, saved};
 pub use ingest::ingest;
 pub use measure::{MEASURES, Measures};
 pub use private::{CallerMode, CallerReport, ask_callers};
