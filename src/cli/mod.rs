@@ -100,7 +100,7 @@ impl Cli {
             Command::Doctor(command) => command.run(&config),
             Command::Backup(command) => command.run(&config),
             Command::Restore(command) => command.run(&config),
-            Command::Eval(command) => command.run(&config, self.settings.data),
+            Command::Eval(command) => command.run(&config, self.settings.data.as_deref()),
             Command::Demo(command) => command.run(config),
         }
     }

@@ -1,5 +1,6 @@
 //! Opening what commands work on: the engine, the model, and the way of documents between them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use sightline_index::{Engine, Options};
@@ -40,9 +41,13 @@ pub(super) fn pipeline(config: &Config, instances: usize, read_only: bool) -> Re
     if read_only && !config.data.exists() {
         return Err(Error::NoData { path: config.data.clone() });
     }
-    let embedder = embedder(config, instances)?;
+    pipeline_with(&config.data, embedder(config, instances)?, read_only)
+}
+
+/// The engine over a data directory with a model that may serve several.
+pub(super) fn pipeline_with(data: &Path, embedder: Option<Arc<Embedder>>, read_only: bool) -> Result<Pipeline, Error> {
     let model = embedder.as_ref().map(|embedder| embedder.model().clone());
-    let engine = Engine::open(&config.data, &Options { model, read_only, ..Options::default() })?;
+    let engine = Engine::open(data, &Options { model, read_only, ..Options::default() })?;
     Ok(Pipeline::new(Arc::new(engine), embedder, Limits::default(), sandbox()?))
 }
 

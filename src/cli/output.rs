@@ -77,9 +77,33 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
+/// Lines of cells in columns as wide as their widest cell. The first `left` columns begin at the left, others end at the
+/// right.
+pub(super) fn columns(lines: &[Vec<String>], left: usize) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for line in lines {
+        widths.resize(widths.len().max(line.len()), 0);
+        widths.iter_mut().zip(line).for_each(|(width, cell)| *width = (*width).max(cell.chars().count()));
+    }
+    let mut text = String::new();
+    for line in lines {
+        let cells = (0..).zip(line.iter().zip(&widths));
+        let padded = cells.map(|(at, (cell, width))| if at < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
+        text += padded.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let lines = [["mode", "nDCG"], ["wörter", "1"], ["b", ""]].map(|line| line.map(str::to_owned).to_vec());
+        assert_eq!(columns(&lines, 1), "mode    nDCG\nwörter     1\nb\n");
+    }
 
     #[test]
     fn a_document_cannot_steer_the_terminal() {

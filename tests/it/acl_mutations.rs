@@ -179,7 +179,7 @@ impl World {
     fn seen(&self, caller: &Caller) -> BTreeSet<String> {
         let query = Query { text: "harbour".to_owned(), mode: Mode::Keyword, limit: MAX_LIMIT, ..Query::default() };
         let ranked = self.engine.rank_documents(caller, &query, MAX_LIMIT, self.now).unwrap();
-        ranked.into_iter().map(|(_, id)| id).collect()
+        ranked.into_iter().map(|document| document.id).collect()
     }
 }
 

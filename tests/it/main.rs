@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod demo;
 mod embedding;
+mod eval;
 mod folder;
 mod fuzz;
 mod groups_of_writes;

@@ -213,6 +213,14 @@ impl Engine {
         self.catalog.read(|db| keys.iter().map(|key| Ok(documents::find_vector(db, key)?.is_some())).collect())
     }
 
+    /// The vectors that are kept under these keys, for a second directory over the same texts.
+    pub fn kept_vectors(&self, keys: &[[u8; 32]]) -> Result<Vec<Option<Vec<f32>>>> {
+        self.catalog.read(|db| {
+            let vector = |key| documents::find_vector(db, key)?.map_or(Ok(None), |num| documents::vector(db, num));
+            keys.iter().map(vector).collect()
+        })
+    }
+
     /// Counts for operators.
     pub fn stats(&self) -> Result<Stats> {
         self.catalog.read(|db| {

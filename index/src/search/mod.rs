@@ -10,4 +10,4 @@ mod run;
 
 pub use arrange::{Recency, Sort};
 pub use query::{Filter, MAX_LIMIT, MAX_NEIGHBORS, MAX_QUERY_BYTES, Mode, Query, SourcePolicy};
-pub use run::{Hit, Results, Scores, Warning};
+pub use run::{Hit, RankedDocument, Results, Scores, Warning};

@@ -53,6 +53,17 @@ pub struct Hit {
     pub duplicates: Vec<Citation>,
 }
 
+/// A document of a ranking, at the rank of its best passage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RankedDocument {
+    /// The source's id.
+    pub source: String,
+    /// The document's id.
+    pub id: String,
+    /// The score of its best passage.
+    pub score: f32,
+}
+
 /// The scores of the two halves, where they took part.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Scores {
@@ -91,9 +102,8 @@ impl Engine {
         Ok(self.attempt(caller, query, now)?.0)
     }
 
-    /// The documents of the best passages, as (source, id), each once at the rank of its best passage, without their
-    /// texts. For measuring rankings deeper than an answer shows.
-    pub fn rank_documents(&self, caller: &Caller, query: &Query, limit: usize, now: Timestamp) -> Result<Vec<(String, String)>> {
+    /// The documents of the best passages, each once, without their texts. For measuring rankings deeper than an answer shows.
+    pub fn rank_documents(&self, caller: &Caller, query: &Query, limit: usize, now: Timestamp) -> Result<Vec<RankedDocument>> {
         query.check(self.model().map_or(0, |model| model.dimensions))?;
         let (permit, view) = self.permit(caller, now);
         let (mode, _) = effective_mode(query, &view);
@@ -112,7 +122,7 @@ impl Engine {
                 }
                 let Some(document) = DocumentRecord::by_num(db, chunk.doc)? else { continue };
                 let source = sources::id(db, document.source)?.unwrap_or_default();
-                found.push((source, document.id));
+                found.push(RankedDocument { source, id: document.id, score: candidate.score });
             }
             Ok(found)
         })
