@@ -14,6 +14,9 @@ use super::collection::{Collection, Judged};
 /// everything.
 const SHARES: [u64; 3] = [50, 10, 1];
 
+/// How many users are looked at for each caller that is wanted: many read the same.
+const USERS_PER_CALLER: usize = 10;
+
 /// ACLs, groups and callers over a collection.
 #[derive(Debug)]
 pub(super) struct Assignment {
@@ -34,7 +37,8 @@ pub(super) struct Asker {
 }
 
 impl Assignment {
-    /// At most `count` callers over a collection.
+    /// Callers over a collection: `count`, or where users are drawn more, of whom those count who read something else than
+    /// the ones before.
     pub(super) fn new(collection: &Collection, count: usize) -> Assignment {
         match &collection.acls {
             Some(acls) => Assignment {
@@ -57,7 +61,7 @@ fn drawn(acls: &BTreeMap<String, Value>, directory: &[(Principal, Vec<Principal>
     users.sort();
     let asker =
         |(_, user): (u64, Principal)| Some(Asker { name: user.as_str().to_owned(), caller: Caller::user(user)?, readable: None });
-    users.into_iter().filter_map(asker).take(count).collect()
+    users.into_iter().filter_map(asker).take(count.saturating_mul(USERS_PER_CALLER)).collect()
 }
 
 fn assigned(collection: &Collection, count: usize) -> Assignment {

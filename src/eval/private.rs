@@ -84,7 +84,7 @@ impl CallerReport {
     }
 }
 
-/// Asks the judged queries as `count` callers, and of a private engine for each. The collection must be ingested.
+/// Asks the judged queries as at most `count` callers, and of a private engine for each. The collection must be ingested.
 pub fn ask_callers(
     pipeline: &Pipeline,
     collection: &Collection,
@@ -100,8 +100,18 @@ pub fn ask_callers(
     whole.engine.write(groups.collect(), Timestamp::now())?;
     whole.put(documents.iter().map(|document| (document, assignment.acls.get(&document.id).cloned())))?;
     let mut reports = Vec::new();
+    let mut drawn: Vec<HashSet<String>> = Vec::new();
     for asker in &assignment.askers {
+        if reports.len() == count {
+            break;
+        }
         let readable = readable(&whole.engine, asker, collection)?;
+        if asker.readable.is_none() {
+            if drawn.contains(&readable) {
+                continue;
+            }
+            drawn.push(readable.clone());
+        }
         let private = Holding::new(&options)?;
         let theirs = documents.iter().filter(|document| readable.contains(&document.id));
         private.put(theirs.map(|document| (document, Some(open_to_all()))))?;
