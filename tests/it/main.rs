@@ -19,6 +19,7 @@ mod http_errors;
 mod http_search;
 mod kill;
 mod kubernetes;
+mod languages;
 mod oracle;
 mod permissions;
 mod private_engines;

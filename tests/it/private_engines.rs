@@ -421,14 +421,27 @@ impl History {
             json!({ "limit": 0 }),
             json!({ "filter": { "source": "wiki" } }),
         ];
-        (0..6)
+        // Not recency: the two are not asked in the same second.
+        let arranged = [
+            json!({}),
+            json!({ "sort": "modified_at" }),
+            json!({ "duplicates": "collapse" }),
+            json!({ "per_document": 1, "duplicates": "collapse" }),
+            json!({ "diversity": 0.6 }),
+            json!({}),
+        ];
+        (0..8)
             .map(|_| {
                 let mut question = json!({
                     "query": self.words(3), "mode": *self.dice.pick(&["keyword", "hybrid"]), "limit": *self.dice.pick(&[3, 100]),
                     "why": true, "neighbors": self.dice.below(3),
                 });
-                let narrow = self.dice.pick(&narrow).as_object().unwrap().clone();
-                question.as_object_mut().unwrap().extend(narrow);
+                if self.dice.chance(10) {
+                    question["query"] = json!(format!("\"{}\" {}", self.words(2), self.words(1)));
+                }
+                for options in [&narrow[..], &arranged[..]] {
+                    question.as_object_mut().unwrap().extend(self.dice.pick(options).as_object().unwrap().clone());
+                }
                 question
             })
             .collect()
