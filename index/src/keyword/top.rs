@@ -16,6 +16,7 @@ use tantivy::schema::IndexRecordOption;
 
 use super::blocks::{Cursor, SLACK, WordList, bound, least_ratio};
 use super::bm25::contribution;
+use super::few::ones;
 use super::ranking::Ranking;
 use super::readable::contains;
 use super::segment::Segment;
@@ -62,11 +63,11 @@ impl Best {
 
     /// What a score must not be below.
     #[inline]
-    fn threshold(&self) -> f32 {
+    pub(super) fn threshold(&self) -> f32 {
         if self.kept.len() < self.limit { 0.0 } else { self.kept.peek().map_or(f32::MAX, |worst| worst.score) }
     }
 
-    fn offer(&mut self, score: f32, chunk: u32, order: u64) {
+    pub(super) fn offer(&mut self, score: f32, chunk: u32, order: u64) {
         let new = Kept { score, order, chunk };
         if self.kept.len() < self.limit {
             self.kept.push(new);
@@ -115,8 +116,8 @@ impl Scorer<'_> {
     /// How often a document has the word.
     #[inline]
     fn frequency(&mut self, doc: u32) -> Result<u32> {
-        if self.list.members.as_ref().is_some_and(|members| !contains(members, doc)) {
-            return Ok(0);
+        if let Some(frequency) = self.list.dense.as_ref().and_then(|dense| dense.frequency(doc)) {
+            return Ok(frequency);
         }
         Ok(self.cursor()?.frequency(doc))
     }
@@ -292,8 +293,5 @@ fn window(leaf: &Leaf<'_>, number: usize, bits: &[u64]) -> Option<Window> {
 
 /// The documents of a bitmap, ascending.
 fn documents(start: u32, bits: [u64; WORDS]) -> impl Iterator<Item = u32> {
-    (0u32..).zip(bits).flat_map(move |(at, word)| {
-        std::iter::successors((word != 0).then_some(word), |rest| Some(rest & (rest - 1)).filter(|rest| *rest != 0))
-            .map(move |rest| start + at * 64 + rest.trailing_zeros())
-    })
+    (0u32..).zip(bits).flat_map(move |(at, word)| ones(word).map(move |bit| start + at * 64 + bit))
 }
