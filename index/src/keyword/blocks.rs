@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 use tantivy::TantivyError;
@@ -24,7 +24,7 @@ pub(super) const SLACK: f32 = 1.0001;
 const BLOCK: usize = 128;
 /// What the lists of one segment may take, in bytes, and in bytes for each of its chunks; beyond it they are made anew.
 const MAX_LIST_BYTES: usize = 1 << 20;
-const MAX_LIST_BYTES_PER_CHUNK: usize = 96;
+const MAX_LIST_BYTES_PER_CHUNK: usize = 128;
 
 /// The postings of a word in one segment.
 pub(super) struct WordList {
@@ -37,6 +37,8 @@ pub(super) struct WordList {
     least: Vec<f32>,
     /// The documents, where they are many.
     pub(super) dense: Option<Dense>,
+    /// Asked for again since unused lists were last dropped.
+    used: AtomicBool,
 }
 
 /// Where the postings are.
@@ -50,8 +52,15 @@ impl WordList {
     /// The list of a term of the dictionary.
     pub(super) fn stored(reader: &InvertedIndexReader, info: TermInfo, lengths: &[u8], spread: Spread) -> Result<WordList> {
         let len = info.doc_freq;
-        WordList { postings: Postings::Stored(info), len, last: Vec::new(), least: Vec::new(), dense: None }
-            .measured(reader, lengths, spread)
+        WordList {
+            postings: Postings::Stored(info),
+            len,
+            last: Vec::new(),
+            least: Vec::new(),
+            dense: None,
+            used: AtomicBool::default(),
+        }
+        .measured(reader, lengths, spread)
     }
 
     /// The list of a prefix: ascending documents, and how often each has one of its terms.
@@ -64,7 +73,8 @@ impl WordList {
     ) -> Result<WordList> {
         let len = u32::try_from(docs.len()).unwrap_or(u32::MAX);
         let postings = Postings::Merged(docs.into(), frequencies.into());
-        WordList { postings, len, last: Vec::new(), least: Vec::new(), dense: None }.measured(reader, lengths, spread)
+        WordList { postings, len, last: Vec::new(), least: Vec::new(), dense: None, used: AtomicBool::default() }
+            .measured(reader, lengths, spread)
     }
 
     fn measured(mut self, reader: &InvertedIndexReader, lengths: &[u8], spread: Spread) -> Result<WordList> {
@@ -227,14 +237,21 @@ impl Lists {
     /// The list of a word, made by `read` on first use.
     pub(super) fn get(&self, name: &str, read: impl FnOnce() -> Result<Option<WordList>>) -> Result<Option<Arc<WordList>>> {
         if let Some(list) = self.known.read().get(name) {
+            list.used.store(true, Ordering::Relaxed);
             return Ok(Some(list.clone()));
         }
         let Some(list) = read()?.map(Arc::new) else { return Ok(None) };
         let bytes = name.len() + 64 + list.bytes();
         let mut known = self.known.write();
         if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.most {
-            known.clear();
-            self.bytes.store(bytes, Ordering::Relaxed);
+            // Those that were not asked for since the last time go; where that is not enough, all do.
+            known.retain(|_, list| list.used.swap(false, Ordering::Relaxed));
+            let mut left = known.iter().map(|(name, list)| name.len() + 64 + list.bytes()).sum::<usize>();
+            if left > self.most / 4 * 3 {
+                known.clear();
+                left = 0;
+            }
+            self.bytes.store(left + bytes, Ordering::Relaxed);
         }
         known.insert(name.into(), list.clone());
         Ok(Some(list))

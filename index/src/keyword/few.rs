@@ -128,7 +128,7 @@ impl Few {
                     for bit in ones(members & admitted) {
                         let doc = word * 64 + bit;
                         let place = rank + (admitted & ((1 << bit) - 1)).count_ones();
-                        found.push(place, dense.frequency(doc).unwrap_or_else(|| cursor.frequency(doc)));
+                        found.push(place, dense.frequency_of_member(doc).unwrap_or_else(|| cursor.frequency(doc)));
                     }
                 }
             }
@@ -246,7 +246,20 @@ impl Excerpt {
 
 /// The bits of a word that are set, ascending.
 #[inline]
-pub(super) fn ones(word: u64) -> impl Iterator<Item = u32> {
-    std::iter::successors((word != 0).then_some(word), |rest| Some(rest & (rest - 1)).filter(|rest| *rest != 0))
-        .map(u64::trailing_zeros)
+pub(super) fn ones(word: u64) -> Ones {
+    Ones(word)
+}
+
+/// See [`ones`].
+pub(super) struct Ones(u64);
+
+impl Iterator for Ones {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        let bit = self.0.trailing_zeros();
+        self.0 &= self.0.wrapping_sub(1);
+        (bit < 64).then_some(bit)
+    }
 }

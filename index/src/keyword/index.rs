@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::rows::Rows;
 
 /// Raised when `analyze` yields other terms or the layout changes, so that older indexes are rebuilt.
-const ANALYSIS: u32 = 3;
+const ANALYSIS: u32 = 4;
 const MANIFEST: &str = "manifest.json";
 /// How many added chunks become a segment, at most; and how many are kept in memory while many are added.
 const MAX_PENDING_CHUNKS: usize = 8_192;

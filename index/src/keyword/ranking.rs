@@ -10,7 +10,7 @@ use tantivy::schema::IndexRecordOption;
 use super::blocks::{Cursor, WordList};
 use super::bm25::{contribution, norms};
 use super::clause::eligible;
-use super::few::Excerpt;
+use super::few::{Excerpt, ones};
 use super::index::KeywordSnapshot;
 use super::query::Question;
 use super::readable::{Part as Admitted, Readable, contains};
@@ -154,6 +154,21 @@ impl Ranking {
         self.find(chunk).is_some_and(|(place, doc)| {
             self.parts.get(place).is_some_and(|part| part.eligible.as_ref().is_none_or(|bits| contains(bits, doc)))
         })
+    }
+
+    /// The readable chunks that have what the question requires and nothing that it excludes; `None` when it does neither, or
+    /// they are more than `most`.
+    pub(crate) fn admitted(&self, most: usize) -> Option<Vec<u32>> {
+        let mut chunks = Vec::new();
+        for part in self.parts.iter().zip(&self.readable.parts).filter(|(_, admitted)| admitted.count > 0).map(|(part, _)| part) {
+            let bits = part.eligible.as_ref()?;
+            if chunks.len() + bits.iter().map(|word| word.count_ones() as usize).sum::<usize>() > most {
+                return None;
+            }
+            let docs = (0usize..).step_by(64).zip(bits).flat_map(|(start, word)| ones(*word).map(move |bit| start + bit as usize));
+            chunks.extend(docs.filter_map(|doc| part.segment.chunks.get(doc)));
+        }
+        Some(chunks)
     }
 
     /// The segment and document of a readable chunk.
