@@ -2,17 +2,19 @@
 //!
 //! Texts and vectors of `passages-100k`; beyond 100,000 they are repeated, texts with a word of their own and vectors
 //! perturbed by gaussian noise of length 0.25. 200 queries, each a sentence with its vector; the caller reads a share of 1,000
-//! ACL classes at random. `rank` is what fusion gives, without texts; `search` is what an application gets, 10 hits. The
+//! ACL classes at random. `words` is the keyword half alone, 200 candidates; `rank` is what fusion gives, without texts; `search` is what an application gets, 10 hits. The
 //! first pass over the queries is not counted. QPS is of one and of two threads that search at once. `ingest` gives chunks a
 //! second with texts and vectors from two writing threads, searchable when answered.
 //!
-//! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SIGHTLINE_DATA` names the folder of the passages).
-//! Raw figures go to `benches/runs/hybrid.jsonl`.
+//! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SHARES=0.1` asks one caller, `SIGHTLINE_DATA` names the folder of the passages).
+//! `KEEP=folder` keeps the data directories there and measures them again without filling them. Raw figures go to
+//! `benches/runs/hybrid.jsonl`; `RUNS` names another file.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod corpus;
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -28,7 +30,9 @@ const QUERIES: usize = 200;
 const WRITERS: usize = 2;
 const BATCH: usize = 1_000;
 const DIMENSIONS: usize = 384;
-const SELECTIVITIES: [f64; 4] = [1.0, 0.5, 0.1, 0.01];
+const SELECTIVITIES: [f64; 5] = [1.0, 0.5, 0.1, 0.01, 0.001];
+/// What each half brings to the fusion.
+const CANDIDATES: usize = 200;
 
 struct Corpus {
     texts: Vec<Passage>,
@@ -49,27 +53,56 @@ fn main() {
         .zip(rows(&data.join("queries.f32.npy")).unwrap())
         .take(QUERIES)
         .collect();
-    let mut out = std::fs::OpenOptions::new().create(true).append(true).open("benches/runs/hybrid.jsonl").unwrap();
+    let runs = std::env::var_os("RUNS").map_or_else(|| PathBuf::from("benches/runs/hybrid.jsonl"), PathBuf::from);
+    let mut out = std::fs::OpenOptions::new().create(true).append(true).open(runs).unwrap();
     let mut note = |row: Value| {
         println!("{row}");
         writeln!(out, "{row}").unwrap();
     };
     for size in std::env::var("SIZES").unwrap_or_else(|_| "100000".to_owned()).split(',') {
         let size: usize = size.parse().unwrap();
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::of(size);
         let options = Options { model: Some(Model { name: "bench".to_owned(), dimensions: DIMENSIONS }), ..Options::default() };
-        let engine = Engine::open(dir.path(), &options).unwrap();
-        note(fill(&engine, &corpus, size));
-        engine.checkpoint().unwrap();
-        engine.settle();
-        drop(engine);
+        if !dir.filled() {
+            let engine = Engine::open(dir.path(), &options).unwrap();
+            note(fill(&engine, &corpus, size));
+            engine.checkpoint().unwrap();
+            engine.settle();
+        }
         let begun = Instant::now();
         let engine = Engine::open(dir.path(), &options).unwrap();
         note(json!({ "engine": "sightline", "mode": "open", "size": size, "seconds": begun.elapsed().as_secs_f64() }));
         engine.settle();
-        for share in SELECTIVITIES {
+        let shares = std::env::var("SHARES").map(|shares| shares.split(',').map(|share| share.parse().unwrap()).collect());
+        for share in shares.unwrap_or_else(|_| SELECTIVITIES.to_vec()) {
             measure(&engine, &questions, size, share, &mut note);
         }
+    }
+}
+
+/// Where the data is: a folder that is kept, or one that is not.
+enum Folder {
+    Kept(PathBuf),
+    Brief(tempfile::TempDir),
+}
+
+impl Folder {
+    fn of(size: usize) -> Folder {
+        match std::env::var_os("KEEP") {
+            Some(kept) => Folder::Kept(PathBuf::from(kept).join(format!("hybrid-{size}"))),
+            None => Folder::Brief(tempfile::tempdir().unwrap()),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Folder::Kept(path) => path,
+            Folder::Brief(folder) => folder.path(),
+        }
+    }
+
+    fn filled(&self) -> bool {
+        self.path().join("catalog.sqlite").exists()
     }
 }
 
@@ -122,9 +155,13 @@ fn measure(engine: &Engine, questions: &[(String, Vec<f32>)], size: usize, share
         limit: 10,
         ..Query::default()
     };
+    let words = |(text, _): &(String, Vec<f32>)| {
+        let query = Query { text: text.clone(), mode: Mode::Keyword, limit: CANDIDATES, ..Query::default() };
+        drop(engine.rank_chunks(&caller, &query, NOW).unwrap());
+    };
     let rank = |question: &(String, Vec<f32>)| drop(engine.rank_chunks(&caller, &query(question), NOW).unwrap());
     let search = |question: &(String, Vec<f32>)| drop(engine.search(&caller, &query(question), NOW).unwrap());
-    for (mode, ask) in [("rank", &rank as &dyn Fn(&(String, Vec<f32>))), ("search", &search)] {
+    for (mode, ask) in [("words", &words as &dyn Fn(&(String, Vec<f32>))), ("rank", &rank), ("search", &search)] {
         questions.iter().for_each(ask);
         let mut times: Vec<Duration> = questions
             .iter()

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 use tantivy::TantivyError;
@@ -14,6 +14,7 @@ use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
 
 use super::bm25::{B, K1, norms};
+use super::dense::Dense;
 use super::segment::Spread;
 use crate::error::Result;
 
@@ -21,11 +22,9 @@ use crate::error::Result;
 pub(super) const SLACK: f32 = 1.0001;
 /// Postings in a block, as tantivy decodes them.
 const BLOCK: usize = 128;
-/// A word in at least one of so many documents keeps a bitmap of them.
-const DENSE: usize = 16;
 /// What the lists of one segment may take, in bytes, and in bytes for each of its chunks; beyond it they are made anew.
 const MAX_LIST_BYTES: usize = 1 << 20;
-const MAX_LIST_BYTES_PER_CHUNK: usize = 32;
+const MAX_LIST_BYTES_PER_CHUNK: usize = 128;
 
 /// The postings of a word in one segment.
 pub(super) struct WordList {
@@ -37,7 +36,9 @@ pub(super) struct WordList {
     /// By block: the least K_M(l) / f.
     least: Vec<f32>,
     /// The documents, where they are many.
-    pub(super) members: Option<Vec<u64>>,
+    pub(super) dense: Option<Dense>,
+    /// Asked for again since unused lists were last dropped.
+    used: AtomicBool,
 }
 
 /// Where the postings are.
@@ -51,8 +52,15 @@ impl WordList {
     /// The list of a term of the dictionary.
     pub(super) fn stored(reader: &InvertedIndexReader, info: TermInfo, lengths: &[u8], spread: Spread) -> Result<WordList> {
         let len = info.doc_freq;
-        WordList { postings: Postings::Stored(info), len, last: Vec::new(), least: Vec::new(), members: None }
-            .measured(reader, lengths, spread)
+        WordList {
+            postings: Postings::Stored(info),
+            len,
+            last: Vec::new(),
+            least: Vec::new(),
+            dense: None,
+            used: AtomicBool::default(),
+        }
+        .measured(reader, lengths, spread)
     }
 
     /// The list of a prefix: ascending documents, and how often each has one of its terms.
@@ -65,27 +73,28 @@ impl WordList {
     ) -> Result<WordList> {
         let len = u32::try_from(docs.len()).unwrap_or(u32::MAX);
         let postings = Postings::Merged(docs.into(), frequencies.into());
-        WordList { postings, len, last: Vec::new(), least: Vec::new(), members: None }.measured(reader, lengths, spread)
+        WordList { postings, len, last: Vec::new(), least: Vec::new(), dense: None, used: AtomicBool::default() }
+            .measured(reader, lengths, spread)
     }
 
     fn measured(mut self, reader: &InvertedIndexReader, lengths: &[u8], spread: Spread) -> Result<WordList> {
         let norms = norms(spread.average);
-        let mut members = (self.len as usize * DENSE >= lengths.len()).then(|| vec![0u64; lengths.len().div_ceil(64)]);
+        let mut dense = Dense::room(self.len, lengths.len());
         let mut cursor = self.open(reader, IndexRecordOption::WithFreqs)?;
         while let Some(&end) = cursor.docs().last() {
             let mut low = f32::MAX;
             for (&doc, &frequency) in cursor.docs().iter().zip(cursor.frequencies()) {
                 let code = lengths.get(doc as usize).copied().unwrap_or_default();
                 low = low.min(norms.get(usize::from(code)).copied().unwrap_or_default() / frequency as f32);
-                if let Some(word) = members.as_mut().and_then(|words| words.get_mut(doc as usize / 64)) {
-                    *word |= 1 << (doc % 64);
+                if let Some(dense) = &mut dense {
+                    dense.insert(doc, frequency);
                 }
             }
             self.last.push(end);
             self.least.push(low);
             cursor.advance();
         }
-        self.members = members;
+        self.dense = dense;
         Ok(self)
     }
 
@@ -116,9 +125,14 @@ impl WordList {
         Some(low)
     }
 
+    /// How many blocks there are.
+    pub(super) fn blocks(&self) -> usize {
+        self.last.len()
+    }
+
     fn bytes(&self) -> usize {
         let merged = if let Postings::Merged(docs, _) = &self.postings { docs.len() * 8 } else { 0 };
-        size_of::<WordList>() + merged + self.last.len() * 8 + self.members.as_ref().map_or(0, |words| words.len() * 8)
+        size_of::<WordList>() + merged + self.last.len() * 8 + self.dense.as_ref().map_or(0, Dense::bytes)
     }
 }
 
@@ -223,14 +237,21 @@ impl Lists {
     /// The list of a word, made by `read` on first use.
     pub(super) fn get(&self, name: &str, read: impl FnOnce() -> Result<Option<WordList>>) -> Result<Option<Arc<WordList>>> {
         if let Some(list) = self.known.read().get(name) {
+            list.used.store(true, Ordering::Relaxed);
             return Ok(Some(list.clone()));
         }
         let Some(list) = read()?.map(Arc::new) else { return Ok(None) };
         let bytes = name.len() + 64 + list.bytes();
         let mut known = self.known.write();
         if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.most {
-            known.clear();
-            self.bytes.store(bytes, Ordering::Relaxed);
+            // Those that were not asked for since the last time go; where that is not enough, all do.
+            known.retain(|_, list| list.used.swap(false, Ordering::Relaxed));
+            let mut left = known.iter().map(|(name, list)| name.len() + 64 + list.bytes()).sum::<usize>();
+            if left > self.most / 4 * 3 {
+                known.clear();
+                left = 0;
+            }
+            self.bytes.store(left + bytes, Ordering::Relaxed);
         }
         known.insert(name.into(), list.clone());
         Ok(Some(list))

@@ -37,8 +37,8 @@ fn having(segment: &Segment, clause: &Clause, among: &[u64]) -> Result<Vec<u64>>
         Clause::Prefix(word) => word,
     };
     let Some(list) = segment.list(word)? else { return Ok(bits) };
-    if let Some(members) = &list.members {
-        return Ok(members.clone());
+    if let Some(dense) = &list.dense {
+        return Ok(dense.members.clone());
     }
     let mut cursor = segment.open_list(&list, IndexRecordOption::Basic)?;
     while !cursor.docs().is_empty() {

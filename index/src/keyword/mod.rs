@@ -7,6 +7,8 @@ mod analyze;
 mod blocks;
 mod bm25;
 mod clause;
+mod dense;
+mod few;
 mod index;
 mod merge;
 mod query;

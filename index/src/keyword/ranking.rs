@@ -10,9 +10,10 @@ use tantivy::schema::IndexRecordOption;
 use super::blocks::{Cursor, WordList};
 use super::bm25::{contribution, norms};
 use super::clause::eligible;
+use super::few::{Excerpt, ones};
 use super::index::KeywordSnapshot;
 use super::query::Question;
-use super::readable::{Readable, contains};
+use super::readable::{Part as Admitted, Readable, contains};
 use super::segment::Segment;
 use super::top::{Best, Leaf, collect};
 use crate::error::Result;
@@ -31,10 +32,46 @@ pub(crate) struct Ranking {
 /// A question in one segment.
 struct Part {
     segment: Arc<Segment>,
-    /// By word of the question; empty where nothing of the segment is readable.
-    lists: Vec<Option<Arc<WordList>>>,
+    words: Words,
     /// Where the question narrows what may be a hit.
     eligible: Option<Vec<u64>>,
+}
+
+/// By word of a question: its postings in one segment.
+enum Words {
+    /// Where nothing is readable.
+    Unread,
+    /// Where few documents are: the postings among them.
+    Few(Vec<Arc<Excerpt>>),
+    Many(Vec<Option<Arc<WordList>>>),
+}
+
+impl Words {
+    /// Looks up the words, and adds to `df` how many readable documents have each.
+    fn read(question: &Question, names: &[String], segment: &Segment, admitted: &Admitted, df: &mut [u64]) -> Result<Words> {
+        let words = question.words.iter().zip(names).zip(df);
+        if admitted.count == 0 {
+            return Ok(Words::Unread);
+        }
+        let Some(few) = &admitted.few else {
+            let mut lists = Vec::with_capacity(names.len());
+            for (((word, _), name), df) in words {
+                let list = segment.list(word)?;
+                if let Some(list) = &list {
+                    *df += u64::from(admitted.df(segment, name, list)?);
+                }
+                lists.push(list);
+            }
+            return Ok(Words::Many(lists));
+        };
+        let mut excerpts = Vec::with_capacity(names.len());
+        for (((word, _), name), df) in words {
+            let excerpt = few.excerpt(segment, &admitted.bits, name, || segment.list(word))?;
+            *df += excerpt.len() as u64;
+            excerpts.push(excerpt);
+        }
+        Ok(Words::Few(excerpts))
+    }
 }
 
 impl Ranking {
@@ -44,20 +81,10 @@ impl Ranking {
         let mut df = vec![0u64; names.len()];
         let mut parts = Vec::with_capacity(snapshot.segments.len());
         for (segment, admitted) in snapshot.segments.iter().zip(&readable.parts) {
-            let mut part = Part { segment: segment.clone(), lists: Vec::new(), eligible: None };
-            if admitted.count > 0 {
-                for (((word, _), name), df) in question.words.iter().zip(&names).zip(&mut df) {
-                    let list = segment.list(word)?;
-                    if let Some(list) = &list {
-                        *df += u64::from(admitted.df(segment, name, list)?);
-                    }
-                    part.lists.push(list);
-                }
-                if question.constrains() {
-                    part.eligible = Some(eligible(segment, question, &admitted.bits)?);
-                }
-            }
-            parts.push(part);
+            let words = Words::read(question, &names, segment, admitted, &mut df)?;
+            let narrowed = question.constrains() && admitted.count > 0;
+            let eligible = narrowed.then(|| eligible(segment, question, &admitted.bits)).transpose()?;
+            parts.push(Part { segment: segment.clone(), words, eligible });
         }
         let corpus = readable.corpus;
         let weights = question.words.iter().zip(df).map(|((_, repeats), df)| corpus.idf(df) * *repeats as f32).collect();
@@ -73,7 +100,16 @@ impl Ranking {
         parts.sort_by_key(|(_, admitted)| std::cmp::Reverse(admitted.count));
         for (part, admitted) in parts {
             let bits = part.eligible.as_ref().unwrap_or(&admitted.bits);
-            collect(self, &Leaf { segment: &part.segment, lists: &part.lists, bits }, &mut best, &wanted, &order)?;
+            match (&part.words, &admitted.few) {
+                (Words::Many(lists), _) => {
+                    collect(self, &Leaf { segment: &part.segment, lists, bits }, &mut best, &wanted, &order)?;
+                }
+                (Words::Few(excerpts), Some(few)) => {
+                    let may_be_hit = |doc, chunk| part.eligible.as_ref().is_none_or(|bits| contains(bits, doc)) && wanted(chunk);
+                    few.collect(self, &part.segment, excerpts, &mut best, may_be_hit, &order);
+                }
+                _ => {}
+            }
         }
         Ok(best.into_sorted())
     }
@@ -87,20 +123,27 @@ impl Ranking {
         let mut cursors: Vec<Option<Cursor>> = Vec::new();
         for (chunk, score) in order {
             let Some((place, doc)) = self.find(chunk) else { continue };
-            let Some(part) = self.parts.get(place) else { continue };
+            let (Some(part), Some(admitted)) = (self.parts.get(place), self.readable.parts.get(place)) else { continue };
+            let norm = self.norm(&part.segment, doc);
+            if let (Words::Few(excerpts), Some(few)) = (&part.words, &admitted.few) {
+                let place = few.place(&admitted.bits, doc);
+                for (weight, excerpt) in self.weights.iter().zip(excerpts) {
+                    add(score, *weight, excerpt.frequency(place), norm);
+                }
+                continue;
+            }
+            let Words::Many(lists) = &part.words else { continue };
             if at != place {
                 at = place;
                 let open = |list: &Option<Arc<WordList>>| {
                     list.as_ref().map(|list| part.segment.open_list(list, IndexRecordOption::WithFreqs)).transpose()
                 };
-                cursors = part.lists.iter().map(open).collect::<Result<_>>()?;
+                cursors = lists.iter().map(open).collect::<Result<_>>()?;
             }
-            let norm = self.norm(&part.segment, doc);
-            for (weight, cursor) in self.weights.iter().zip(&mut cursors) {
-                let frequency = cursor.as_mut().map_or(0, |cursor| cursor.frequency(doc));
-                if frequency > 0 {
-                    *score += contribution(*weight, frequency, norm);
-                }
+            for ((weight, list), cursor) in self.weights.iter().zip(lists).zip(&mut cursors) {
+                let known = list.as_ref().and_then(|list| list.dense.as_ref()).and_then(|dense| dense.frequency(doc));
+                let frequency = known.unwrap_or_else(|| cursor.as_mut().map_or(0, |cursor| cursor.frequency(doc)));
+                add(score, *weight, frequency, norm);
             }
         }
         Ok(scores)
@@ -111,6 +154,21 @@ impl Ranking {
         self.find(chunk).is_some_and(|(place, doc)| {
             self.parts.get(place).is_some_and(|part| part.eligible.as_ref().is_none_or(|bits| contains(bits, doc)))
         })
+    }
+
+    /// The readable chunks that have what the question requires and nothing that it excludes; `None` when it does neither, or
+    /// they are more than `most`.
+    pub(crate) fn admitted(&self, most: usize) -> Option<Vec<u32>> {
+        let mut chunks = Vec::new();
+        for part in self.parts.iter().zip(&self.readable.parts).filter(|(_, admitted)| admitted.count > 0).map(|(part, _)| part) {
+            let bits = part.eligible.as_ref()?;
+            if chunks.len() + bits.iter().map(|word| word.count_ones() as usize).sum::<usize>() > most {
+                return None;
+            }
+            let docs = (0usize..).step_by(64).zip(bits).flat_map(|(start, word)| ones(*word).map(move |bit| start + bit as usize));
+            chunks.extend(docs.filter_map(|doc| part.segment.chunks.get(doc)));
+        }
+        Some(chunks)
     }
 
     /// The segment and document of a readable chunk.
@@ -124,5 +182,13 @@ impl Ranking {
     pub(super) fn norm(&self, segment: &Segment, doc: u32) -> f32 {
         let code = segment.lengths.get(doc as usize).copied().unwrap_or_default();
         self.norms.get(usize::from(code)).copied().unwrap_or_default()
+    }
+}
+
+/// Adds what a word scores to a sum.
+#[inline]
+fn add(score: &mut f32, weight: f32, frequency: u32, norm: f32) {
+    if frequency > 0 {
+        *score += contribution(weight, frequency, norm);
     }
 }

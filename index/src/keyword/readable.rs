@@ -14,6 +14,7 @@ use tantivy::schema::IndexRecordOption;
 
 use super::blocks::WordList;
 use super::bm25::Corpus;
+use super::few::{Few, Used};
 use super::segment::Segment;
 use crate::access::{Bits, ClassNo, DEAD, Permit};
 use crate::error::Result;
@@ -21,8 +22,8 @@ use crate::rows::{PAGE_ROWS, Rows};
 
 /// How many permits are remembered.
 const MAX_PERMITS: usize = 256;
-/// What their bitmaps may take, in bytes.
-const MAX_BITMAP_BYTES: usize = 128 << 20;
+/// What is kept of them may take, in bytes.
+const MAX_PERMIT_BYTES: usize = 256 << 20;
 /// How many counts are kept per permit and segment, and for words of how many postings at least: shorter ones are counted
 /// anew in less than a microsecond.
 const MAX_COUNTED_WORDS: usize = 1_024;
@@ -43,12 +44,14 @@ pub(super) struct Part {
     segment: u64,
     pub(super) bits: Vec<u64>,
     pub(super) count: u32,
+    /// Where they are few.
+    pub(super) few: Option<Few>,
     df: Mutex<HashMap<Box<str>, u32>>,
 }
 
 impl Readable {
     fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.bits.len() * 8).sum()
+        self.parts.iter().map(|part| part.bits.len() * 8 + part.few.as_ref().map_or(0, Few::bytes)).sum()
     }
 
     fn fits(&self, segments: &[Arc<Segment>], rows: &Rows<ClassNo>) -> bool {
@@ -59,19 +62,27 @@ impl Readable {
 }
 
 impl Part {
-    fn new(segment: &Segment, permit: &Bits, rows: &Rows<ClassNo>) -> Part {
+    fn new(segment: &Segment, permit: &Bits, rows: &Rows<ClassNo>, used: &Arc<Used>) -> Part {
         let mut bits = vec![0; segment.len().div_ceil(64)];
         set(&mut bits, segment, 0..segment.len(), permit, rows);
-        Part::of(segment, bits)
+        Part::of(segment, bits, used)
     }
 
-    fn of(segment: &Segment, bits: Vec<u64>) -> Part {
+    fn of(segment: &Segment, bits: Vec<u64>, used: &Arc<Used>) -> Part {
         let count = bits.iter().map(|word| word.count_ones()).sum();
-        Part { segment: segment.id, bits, count, df: Mutex::default() }
+        let few = Few::of(segment, &bits, count, used);
+        Part { segment: segment.id, bits, count, few, df: Mutex::default() }
     }
 
     /// The same part after some pages of rows have changed.
-    fn refreshed(self: &Arc<Part>, segment: &Segment, permit: &Bits, rows: &Rows<ClassNo>, changed: &[u32]) -> Arc<Part> {
+    fn refreshed(
+        self: &Arc<Part>,
+        segment: &Segment,
+        permit: &Bits,
+        rows: &Rows<ClassNo>,
+        changed: &[u32],
+        used: &Arc<Used>,
+    ) -> Arc<Part> {
         let (Some(first), Some(last)) = (segment.chunks.first(), segment.chunks.last()) else { return self.clone() };
         let (first, last) = (first / PAGE_ROWS, last / PAGE_ROWS);
         let mut bits: Option<Vec<u64>> = None;
@@ -82,7 +93,7 @@ impl Part {
             set(bits, segment, start..end, permit, rows);
         }
         match bits {
-            Some(bits) if bits != self.bits => Arc::new(Part::of(segment, bits)),
+            Some(bits) if bits != self.bits => Arc::new(Part::of(segment, bits, used)),
             _ => self.clone(),
         }
     }
@@ -98,8 +109,8 @@ impl Part {
         if self.count as usize == segment.len() {
             return Ok(list.len);
         }
-        if let Some(members) = &list.members {
-            return Ok(members.iter().zip(&self.bits).map(|(a, b)| (a & b).count_ones()).sum());
+        if let Some(dense) = &list.dense {
+            return Ok(dense.members.iter().zip(&self.bits).map(|(a, b)| (a & b).count_ones()).sum());
         }
         let kept = list.len >= MIN_COUNTED_POSTINGS;
         if let Some(df) = self.df.lock().get(name).filter(|_| kept) {
@@ -151,6 +162,7 @@ fn set(bits: &mut [u64], segment: &Segment, docs: std::ops::Range<usize>, permit
 pub(super) struct Permits {
     known: Mutex<HashMap<u64, Arc<Readable>>>,
     clock: AtomicU64,
+    used: Arc<Used>,
 }
 
 impl Permits {
@@ -173,8 +185,8 @@ impl Permits {
         let before: HashMap<u64, &Arc<Part>> =
             known.iter().flat_map(|known| &known.parts).map(|part| (part.segment, part)).collect();
         let parts = segments.iter().map(|segment| match before.get(&segment.id) {
-            Some(part) => part.refreshed(segment, bits, rows, &changed),
-            None => Arc::new(Part::new(segment, bits, rows)),
+            Some(part) => part.refreshed(segment, bits, rows, &changed, &self.used),
+            None => Arc::new(Part::new(segment, bits, rows, &self.used)),
         });
         let parts = parts.collect();
         let readable =
@@ -187,7 +199,7 @@ impl Permits {
         let mut known = self.known.lock();
         known.insert(fingerprint, readable);
         let mut bytes: usize = known.values().map(|readable| readable.bytes()).sum();
-        while known.len() > 1 && (known.len() > MAX_PERMITS || bytes > MAX_BITMAP_BYTES) {
+        while known.len() > 1 && (known.len() > MAX_PERMITS || bytes > MAX_PERMIT_BYTES) {
             let oldest = known.iter().min_by_key(|(_, readable)| readable.used.load(Ordering::Relaxed)).map(|(key, _)| *key);
             let Some(gone) = oldest.and_then(|oldest| known.remove(&oldest)) else { break };
             bytes = bytes.saturating_sub(gone.bytes());

@@ -173,7 +173,12 @@ impl Segment {
 
     /// The document of the segment that a chunk is.
     pub(super) fn doc(&self, chunk: u32) -> Option<u32> {
-        self.chunks.binary_search(&chunk).ok().and_then(|doc| u32::try_from(doc).ok())
+        // Numbers have few gaps, so that both ends say nearly where one is.
+        let (first, last) = (*self.chunks.first()?, *self.chunks.last()?);
+        let most = self.chunks.len().min(chunk.checked_sub(first)? as usize + 1);
+        let least = most.min(self.chunks.len().saturating_sub(last.checked_sub(chunk)? as usize + 1));
+        let found = self.chunks.get(least..most)?.binary_search(&chunk).ok()?;
+        u32::try_from(least + found).ok()
     }
 
     /// The postings of a word; `None` when no chunk has it.

@@ -303,6 +303,24 @@ fn a_bound_holds_under_averages_far_from_the_segments() {
     }
 }
 
+/// Frequencies are kept in four and in eight bits; larger ones elsewhere.
+#[test]
+fn frequencies_of_any_size_count_for_few_and_for_many() {
+    let mut case = Case::new();
+    let sizes = [1, 2, 14, 15, 16, 254, 255, 256, 700];
+    let chunk = |number: usize| {
+        let mut words = vec!["w0".to_owned(); sizes[number % sizes.len()]];
+        words.resize(720 + number % 7, format!("x{}", number % 3));
+        (if number.is_multiple_of(20) { 1 } else { 2 }, vec![words])
+    };
+    case.add((0..1_500).map(chunk).collect());
+    for classes in [vec![2], vec![1]] {
+        for query in ["w0", "x1 w0", "w0 +x2"] {
+            assert!(case.compare(&Permit::of_classes(classes.clone()), &Question::parse(query), 60, 0) > 20);
+        }
+    }
+}
+
 #[test]
 fn equal_scores_are_equal_by_ordering() {
     assert_eq!(1.0f32.total_cmp(&1.0), Ordering::Equal);

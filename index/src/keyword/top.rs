@@ -2,11 +2,12 @@
 //!
 //! A block-max variant of MaxScore (Turtle & Flood 1995; Ding & Suel 2011) over windows of documents. In each window every
 //! word has a bound from its blocks (`blocks.rs` proves it). Words whose bounds together stay below the score to beat cannot
-//! make a hit alone: only the postings of the others are read, for permitted documents, and a document is looked up in the
-//! former only while it can still be a hit. Where few documents of a window are permitted, each is looked up in all words
-//! by the same rule. The bound of a document is always a sum of positive numbers, never a difference, and a document is given
-//! up only when its bound is below the lowest score kept; so ties are decided by order, and scores, which are summed in the order
-//! of the question's words, are those of the exhaustive loop to the bit.
+//! make a hit alone: the candidates are the permitted documents that have one of the others. The former are added to the sums of
+//! candidates one word after the other, the greatest bound first, and before each word those are given up that cannot be hits
+//! any more. Where few documents of a window are permitted, all are candidates. The bound of a document is always a sum of
+//! positive numbers, never a difference, and a document is given up only when its bound is below the lowest score kept; so
+//! ties are decided by order, and scores, which are summed in the order of the question's words, are those of the exhaustive
+//! loop to the bit.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -16,6 +17,7 @@ use tantivy::schema::IndexRecordOption;
 
 use super::blocks::{Cursor, SLACK, WordList, bound, least_ratio};
 use super::bm25::contribution;
+use super::few::ones;
 use super::ranking::Ranking;
 use super::readable::contains;
 use super::segment::Segment;
@@ -62,11 +64,11 @@ impl Best {
 
     /// What a score must not be below.
     #[inline]
-    fn threshold(&self) -> f32 {
+    pub(super) fn threshold(&self) -> f32 {
         if self.kept.len() < self.limit { 0.0 } else { self.kept.peek().map_or(f32::MAX, |worst| worst.score) }
     }
 
-    fn offer(&mut self, score: f32, chunk: u32, order: u64) {
+    pub(super) fn offer(&mut self, score: f32, chunk: u32, order: u64) {
         let new = Kept { score, order, chunk };
         if self.kept.len() < self.limit {
             self.kept.push(new);
@@ -101,7 +103,7 @@ struct Scorer<'a> {
     bound: f32,
     /// What it adds to documents of the window, where it was read, and which have it.
     added: Box<[f32; WINDOW]>,
-    having: [u64; WORDS],
+    having: Docs,
 }
 
 impl Scorer<'_> {
@@ -112,57 +114,85 @@ impl Scorer<'_> {
         Ok(self.cursor.as_mut().expect("INVARIANT: it was just opened"))
     }
 
-    /// How often a document has the word.
-    #[inline]
-    fn frequency(&mut self, doc: u32) -> Result<u32> {
-        if self.list.members.as_ref().is_some_and(|members| !contains(members, doc)) {
-            return Ok(0);
+    /// Adds to `sums` what the word gives some documents of a window.
+    fn add(&mut self, window: &Window<'_>, docs: &Docs, sums: &mut [f32; WINDOW]) -> Result<()> {
+        let first = window.start as usize / 64;
+        let list = self.list;
+        if let Some(dense) = &list.dense {
+            let members = dense.members.get(first..).unwrap_or_default();
+            for (start, (docs, members)) in (window.start..).step_by(64).zip(docs.iter().zip(members)) {
+                for bit in ones(docs & members) {
+                    let doc = start + bit;
+                    let frequency = match dense.frequency_of_member(doc) {
+                        Some(frequency) => frequency,
+                        None => self.cursor()?.frequency(doc),
+                    };
+                    self.note(window, doc, frequency, sums);
+                }
+            }
+        } else if docs.iter().map(|word| word.count_ones()).sum::<u32>() <= FEW {
+            for doc in documents(window.start, *docs) {
+                let frequency = self.cursor()?.frequency(doc);
+                if frequency > 0 {
+                    self.note(window, doc, frequency, sums);
+                }
+            }
+        } else {
+            self.read(window, docs, sums)?;
         }
-        Ok(self.cursor()?.frequency(doc))
+        Ok(())
     }
 
-    /// Reads the postings of permitted documents of a window, and adds to `sums` what they score.
-    fn read(&mut self, window: &Window, lengths: &[u8], norms: &[f32; 256], sums: &mut [f32; WINDOW]) -> Result<()> {
-        let weight = self.weight;
-        self.having = [0; WORDS];
+    /// The same by reading all postings of the window.
+    fn read(&mut self, window: &Window<'_>, docs: &Docs, sums: &mut [f32; WINDOW]) -> Result<()> {
         self.cursor()?;
-        let Some(cursor) = &mut self.cursor else { return Ok(()) };
+        let Some(mut cursor) = self.cursor.take() else { return Ok(()) };
         let mut at = cursor.seek(window.start);
-        loop {
-            let docs = cursor.docs();
-            let Some(&last) = docs.last() else { return Ok(()) };
-            let postings = docs.iter().zip(cursor.frequencies()).skip(at).take_while(|(doc, _)| **doc < window.end);
+        while let Some(&last) = cursor.docs().last() {
+            let postings = cursor.docs().iter().zip(cursor.frequencies()).skip(at).take_while(|(doc, _)| **doc < window.end);
             for (&doc, &frequency) in postings {
-                let offset = doc.wrapping_sub(window.start) as usize % WINDOW;
-                let (word, bit) = (offset / 64, 1u64 << (offset % 64));
-                if window.bits.get(word).is_none_or(|bits| bits & bit == 0) {
-                    continue;
-                }
-                let code = lengths.get(offset).copied().unwrap_or_default();
-                let norm = norms.get(usize::from(code)).copied().unwrap_or_default();
-                let added = contribution(weight, frequency, norm);
-                if let (Some(sum), Some(slot), Some(having)) =
-                    (sums.get_mut(offset), self.added.get_mut(offset), self.having.get_mut(word))
-                {
-                    *sum += added;
-                    *slot = added;
-                    *having |= bit;
+                if contains(docs, doc.wrapping_sub(window.start)) {
+                    self.note(window, doc, frequency, sums);
                 }
             }
             if last >= window.end {
-                return Ok(());
+                break;
             }
             cursor.advance();
             at = 0;
         }
+        self.cursor = Some(cursor);
+        Ok(())
+    }
+
+    #[inline]
+    fn note(&mut self, window: &Window<'_>, doc: u32, frequency: u32, sums: &mut [f32; WINDOW]) {
+        let offset = doc.wrapping_sub(window.start) as usize % WINDOW;
+        let code = window.lengths.get(offset).copied().unwrap_or_default();
+        let norm = window.norms.get(usize::from(code)).copied().unwrap_or_default();
+        let added = contribution(self.weight, frequency, norm);
+        if let (Some(sum), Some(slot), Some(having)) =
+            (sums.get_mut(offset), self.added.get_mut(offset), self.having.get_mut(offset / 64))
+        {
+            *sum += added;
+            *slot = added;
+            *having |= 1 << (offset % 64);
+        }
     }
 }
 
+/// A bit for each document of a window.
+type Docs = [u64; WORDS];
+
 /// Documents `start..end`, and which of them may be hits.
-struct Window {
+struct Window<'a> {
     start: u32,
     end: u32,
-    bits: [u64; WORDS],
+    bits: Docs,
+    /// By document of the window.
+    lengths: &'a [u8],
+    /// By length code.
+    norms: &'a [f32; 256],
 }
 
 /// Offers the best chunks of a segment to `best`.
@@ -188,13 +218,13 @@ pub(super) fn collect(
     // By rising bound in the current window: the sum of bounds up to and with this word, and the word.
     let mut rising: Vec<(f32, usize)> = Vec::with_capacity(scorers.len());
     let mut sums = Box::new([0.0f32; WINDOW]);
-    let mut found = vec![0.0f32; scorers.len()];
     for (number, bits) in leaf.bits.chunks(WORDS).enumerate() {
-        let Some(window) = window(leaf, number, bits) else { continue };
+        let Some(window) = window(ranking, leaf, number, bits) else { continue };
         rising.clear();
         for (at, scorer) in scorers.iter_mut().enumerate() {
             let least = scorer.list.least(&mut scorer.block, window.start, window.end);
             scorer.bound = least.map_or(0.0, |least| bound(scorer.weight, ratio, least));
+            scorer.having = [0; WORDS];
             if least.is_some() {
                 rising.push((scorer.bound, at));
             }
@@ -210,76 +240,61 @@ pub(super) fn collect(
             continue;
         }
         let permitted: u32 = window.bits.iter().map(|word| word.count_ones()).sum();
-        let read = if permitted <= FEW { rising.len() } else { essential };
-        let touched = read_window(ranking, leaf, &mut scorers, rising.get(read..).unwrap_or_default(), &window, &mut sums)?;
-        let candidates = if permitted <= FEW { window.bits } else { touched };
+        let mut candidates = window.bits;
+        let mut rest = rising.len();
+        if permitted > FEW {
+            candidates = [0; WORDS];
+            for (_, word) in rising.get(essential..).unwrap_or_default() {
+                let Some(scorer) = scorers.get_mut(*word) else { continue };
+                scorer.add(&window, &window.bits, &mut sums)?;
+                candidates.iter_mut().zip(&scorer.having).for_each(|(candidates, having)| *candidates |= having);
+            }
+            rest = essential;
+        }
+        // Word by word, those are given up that can no longer be a hit.
+        while let Some(&(most, word)) = rest.checked_sub(1).and_then(|last| rising.get(last)) {
+            give_up(&mut candidates, &sums, most, best.threshold());
+            if candidates.iter().all(|word| *word == 0) {
+                break;
+            }
+            rest -= 1;
+            if let Some(scorer) = scorers.get_mut(word) {
+                scorer.add(&window, &candidates, &mut sums)?;
+            }
+        }
+        give_up(&mut candidates, &sums, 0.0, best.threshold());
         for doc in documents(window.start, candidates) {
-            let offset = (doc - window.start) as usize % WINDOW;
-            let sum = sums.get_mut(offset).map_or(0.0, std::mem::take);
-            let beaten = |sum: f32, rest: usize, best: &Best| {
-                let rest = rest.checked_sub(1).and_then(|last| rising.get(last)).map_or(0.0, |(rest, _)| *rest);
-                sum * SLACK + rest < best.threshold()
-            };
             let Some(&chunk) = leaf.segment.chunks.get(doc as usize) else { continue };
-            if beaten(sum, read, best) || !wanted(chunk) {
+            if !wanted(chunk) {
                 continue;
             }
-            found.fill(0.0);
-            let norm = ranking.norm(leaf.segment, doc);
-            let mut upper = sum;
-            let mut rest = read;
-            while rest > 0 && !beaten(upper, rest, best) {
-                rest -= 1;
-                let Some(&(_, word)) = rising.get(rest) else { continue };
-                let Some(scorer) = scorers.get_mut(word) else { continue };
-                let frequency = scorer.frequency(doc)?;
-                if frequency > 0 {
-                    let added = contribution(scorer.weight, frequency, norm);
-                    upper += added;
-                    found.get_mut(word).into_iter().for_each(|found| *found = added);
-                }
-            }
-            if rest > 0 || beaten(upper, 0, best) {
-                continue;
-            }
-            for (_, word) in rising.get(read..).unwrap_or_default() {
-                let Some(scorer) = scorers.get(*word) else { continue };
-                if contains(&scorer.having, offset as u32) {
-                    let added = scorer.added.get(offset).copied().unwrap_or_default();
-                    found.get_mut(*word).into_iter().for_each(|found| *found = added);
-                }
-            }
+            let offset = doc - window.start;
             // A word that the document does not have adds nothing, to the bit.
-            let score = found.iter().fold(0.0, |sum, added| sum + added);
+            let added = scorers.iter().filter(|scorer| contains(&scorer.having, offset));
+            let score = added.fold(0.0, |sum, scorer| sum + scorer.added.get(offset as usize).copied().unwrap_or_default());
             if score > 0.0 {
                 best.offer(score, chunk, order(chunk));
             }
         }
+        sums.fill(0.0);
     }
     Ok(())
 }
 
-/// Reads the postings of some words in a window; what is returned are the documents that have one.
-fn read_window(
-    ranking: &Ranking,
-    leaf: &Leaf<'_>,
-    scorers: &mut [Scorer<'_>],
-    words: &[(f32, usize)],
-    window: &Window,
-    sums: &mut [f32; WINDOW],
-) -> Result<[u64; WORDS]> {
-    let lengths = leaf.segment.lengths.get(window.start as usize..window.end as usize).unwrap_or_default();
-    let mut touched = [0; WORDS];
-    for (_, word) in words {
-        let Some(scorer) = scorers.get_mut(*word) else { continue };
-        scorer.read(window, lengths, &ranking.norms, sums)?;
-        touched.iter_mut().zip(&scorer.having).for_each(|(touched, having)| *touched |= having);
+/// Gives up the documents that have less than the threshold when `most` is added to their sums.
+fn give_up(docs: &mut Docs, sums: &[f32; WINDOW], most: f32, threshold: f32) {
+    for (word, sums) in docs.iter_mut().zip(sums.as_chunks::<64>().0) {
+        let mut kept = 0;
+        for bit in ones(*word) {
+            let sum = sums.get(bit as usize).copied().unwrap_or_default();
+            kept |= u64::from(sum * SLACK + most >= threshold) << bit;
+        }
+        *word = kept;
     }
-    Ok(touched)
 }
 
 /// The window of some words of the bitmap; `None` where nothing may be a hit.
-fn window(leaf: &Leaf<'_>, number: usize, bits: &[u64]) -> Option<Window> {
+fn window<'a>(ranking: &'a Ranking, leaf: &Leaf<'a>, number: usize, bits: &[u64]) -> Option<Window<'a>> {
     if bits.iter().all(|word| *word == 0) {
         return None;
     }
@@ -287,13 +302,11 @@ fn window(leaf: &Leaf<'_>, number: usize, bits: &[u64]) -> Option<Window> {
     let end = leaf.segment.len().min(start + WINDOW);
     let mut all = [0; WORDS];
     all.iter_mut().zip(bits).for_each(|(all, bits)| *all = *bits);
-    Some(Window { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()?, bits: all })
+    let lengths = leaf.segment.lengths.get(start..end).unwrap_or_default();
+    Some(Window { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()?, bits: all, lengths, norms: &ranking.norms })
 }
 
 /// The documents of a bitmap, ascending.
-fn documents(start: u32, bits: [u64; WORDS]) -> impl Iterator<Item = u32> {
-    (0u32..).zip(bits).flat_map(move |(at, word)| {
-        std::iter::successors((word != 0).then_some(word), |rest| Some(rest & (rest - 1)).filter(|rest| *rest != 0))
-            .map(move |rest| start + at * 64 + rest.trailing_zeros())
-    })
+fn documents(start: u32, bits: Docs) -> impl Iterator<Item = u32> {
+    (0u32..).zip(bits).flat_map(move |(at, word)| ones(word).map(move |bit| start + at * 64 + bit))
 }

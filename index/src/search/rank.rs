@@ -15,6 +15,8 @@ use crate::timestamp::Timestamp;
 const MIN_CANDIDATES: usize = 200;
 /// How many at most, where documents or duplicates are left out and hits are still missing.
 const MAX_CANDIDATES: usize = 3_200;
+/// Where requirements leave so many chunks or fewer, the vectors of all are compared.
+const MAX_COMPARED: usize = 16_384;
 
 /// What a search may look at.
 pub(super) struct Scope<'a> {
@@ -118,15 +120,25 @@ pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Ques
     let vector = crate::vector::normalized(vector, vector.len())?;
     let similarity = |chunk: u32| view.facts.get(chunk).vector.then(|| view.vectors.similarity(chunk, &vector)).flatten();
     let narrowed = ranking.as_ref().filter(|_| question.constrains());
-    let near = crate::vector::Scope {
-        permitted: scope.filter.as_ref().unwrap_or(scope.permit.bits()),
-        classes: &view.classes,
-        order: &|chunk| view.facts.get(chunk).order,
-        wanted: &|chunk| scope.wanted(chunk) && narrowed.is_none_or(|ranking| ranking.admits(chunk)),
+    let order = |chunk: u32| view.facts.get(chunk).order;
+    // How many are left depends on what the caller may read alone, and so does the way they are searched.
+    let by_meaning = match narrowed.and_then(|ranking| ranking.admitted(MAX_COMPARED)) {
+        Some(mut chunks) => {
+            chunks.retain(|chunk| view.facts.get(*chunk).vector && scope.wanted(*chunk));
+            view.vectors.nearest(&chunks, &vector, depth, order)
+        }
+        None => {
+            let near = crate::vector::Scope {
+                permitted: scope.filter.as_ref().unwrap_or(scope.permit.bits()),
+                classes: &view.classes,
+                order: &order,
+                wanted: &|chunk| scope.wanted(chunk) && narrowed.is_none_or(|ranking| ranking.admits(chunk)),
+            };
+            view.vectors.search(&near, &vector, depth, query.exact)
+        }
     };
-    let by_meaning = view.vectors.search(&near, &vector, depth, query.exact).into_iter();
     let by_meaning: Vec<_> =
-        by_meaning.map(|(chunk, score)| Candidate { vector: Some(score), score, ..candidate(chunk) }).collect();
+        by_meaning.into_iter().map(|(chunk, score)| Candidate { vector: Some(score), score, ..candidate(chunk) }).collect();
     let Some(ranking) = ranking.filter(|_| mode == Mode::Hybrid) else { return Ok(by_meaning) };
     let known: HashSet<u32> = candidates.iter().map(|candidate| candidate.chunk).collect();
     for candidate in &mut candidates {

@@ -79,6 +79,17 @@ impl VectorSnapshot {
         self.scored(candidates.into_iter().map(|(_, chunk)| chunk), query, limit, scope.order)
     }
 
+    /// The nearest of some chunks that have vectors, exactly; equal scores by `order`.
+    pub(crate) fn nearest(&self, chunks: &[u32], query: &[f32], limit: usize, order: impl Fn(u32) -> u64) -> Vec<(u32, f32)> {
+        if query.len() != self.dimensions() || limit == 0 {
+            return Vec::new();
+        }
+        let code = QueryCode::new(query);
+        let mut search = Exact::new(self, query, &code, limit);
+        search.offer(chunks, |_, _| true);
+        search.finish(order)
+    }
+
     /// These chunks by their full vectors, the best `limit` of them, best first.
     pub(super) fn scored(
         &self,

@@ -40,7 +40,8 @@ impl Language {
 
 /// True for a text in which English words are so many that telling its language takes no statistics, which are dear.
 fn is_plainly_english(text: &str) -> bool {
-    if !text.is_ascii() {
+    // Dashes, quotes and signs are of every language.
+    if text.chars().any(|c| !c.is_ascii() && c.is_alphabetic()) {
         return false;
     }
     let (mut words, mut english) = (0, 0);
