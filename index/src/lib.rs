@@ -5,6 +5,7 @@
 //! the caller may read. This crate is synchronous, knows no network, and no clock that it was not handed.
 
 mod access;
+mod align;
 mod backup;
 mod catalog;
 mod citation;

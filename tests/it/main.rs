@@ -3,6 +3,7 @@
 
 mod acl_mutations;
 mod bad_files;
+mod citations;
 mod crash;
 mod damage;
 mod demo;
