@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod acl_mutations;
+mod answers;
 mod bad_files;
 mod citations;
 mod crash;

@@ -6,8 +6,8 @@
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::Engine;
 use super::reading::{Place, Reading, Wanted};
+use super::{Engine, View};
 use crate::access::{Caller, Permit};
 use crate::align::align;
 use crate::catalog::{ChunkRecord, DocumentRecord};
@@ -42,7 +42,19 @@ impl Engine {
     /// [`Error::NotFound`] for a token that was not sealed here, and for what the caller may not read.
     pub fn citation(&self, caller: &Caller, token: &str, now: Timestamp) -> Result<Opened> {
         let passage = self.sealer.open(token).ok_or(Error::NotFound)?;
-        self.read_permitted(caller, now, |db, permit| self.open_passage(db, permit, &passage))
+        self.read_permitted(caller, now, |db, permit, _| self.open_passage(db, permit, &passage))
+    }
+
+    /// Opens several citations at one moment, and says at which epoch. What is not found is `None`.
+    pub(crate) fn citations(&self, caller: &Caller, tokens: &[&str], now: Timestamp) -> Result<(u64, Vec<Option<Opened>>)> {
+        let passages: Vec<Option<Passage>> = tokens.iter().map(|token| self.sealer.open(token)).collect();
+        self.read_permitted(caller, now, |db, permit, view: &View| {
+            let open = |passage: &Option<Passage>| match passage.map(|passage| self.open_passage(db, permit, &passage)) {
+                None | Some(Err(Error::NotFound)) => Ok(None),
+                Some(opened) => opened.map(Some),
+            };
+            Ok((view.epoch, passages.iter().map(open).collect::<Result<_>>()?))
+        })
     }
 
     fn open_passage(&self, db: &Connection, permit: &Permit, passage: &Passage) -> Result<Opened> {

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::reading::{Reading, Wanted};
-use super::{Engine, check_document_id};
+use super::{Engine, View, check_document_id};
 use crate::access::{Caller, Permit, Rule};
 use crate::catalog::{DocumentRecord, directory, documents, intern, meta, sources};
 use crate::citation::{Freshness, Span};
@@ -100,7 +100,7 @@ pub struct Stats {
 impl Engine {
     /// A document as the caller may read it, in its newest version or an older one.
     pub fn document(&self, caller: &Caller, source: &str, id: &str, version: Option<u32>, now: Timestamp) -> Result<DocumentText> {
-        self.read_permitted(caller, now, |db, permit| {
+        self.read_permitted(caller, now, |db, permit, _| {
             let number = sources::find(db, source)?.ok_or(Error::NotFound)?;
             let document = DocumentRecord::by_id(db, number, id)?.filter(|document| document.deleted_at.is_none());
             let document = document.ok_or(Error::NotFound)?;
@@ -133,12 +133,12 @@ impl Engine {
         &self,
         caller: &Caller,
         now: Timestamp,
-        read: impl Fn(&Connection, &Permit) -> Result<T>,
+        read: impl Fn(&Connection, &Permit, &View) -> Result<T>,
     ) -> Result<T> {
         let mut writer = None;
         loop {
             let (permit, view) = self.permit(caller, now);
-            let (seq, found) = self.catalog.read(|db| Ok((meta::<i64>(db, "seq")?, read(db, &permit))))?;
+            let (seq, found) = self.catalog.read(|db| Ok((meta::<i64>(db, "seq")?, read(db, &permit, &view))))?;
             if seq.unwrap_or_default().cast_unsigned() == view.seq {
                 return found;
             }

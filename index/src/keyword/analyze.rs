@@ -26,9 +26,30 @@ const MAX_TERM_BYTES: usize = 160;
 /// How much of a text is looked at to tell its language, in bytes.
 const LANGUAGE_SAMPLE_BYTES: usize = 2_000;
 
+/// How words are stemmed: the language of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Language(Option<Algorithm>);
+
+impl Language {
+    /// The language of a text, as it is taken for searching.
+    pub(crate) fn of(text: &str) -> Language {
+        Language(algorithm_for(text))
+    }
+
+    /// True where nouns are written like names.
+    pub(crate) fn capitalizes_nouns(self) -> bool {
+        self.0 == Some(Algorithm::German)
+    }
+}
+
 /// The terms of a text.
 pub(crate) fn terms(text: &str) -> Terms {
-    let stemmer = stemmer_for(text);
+    terms_in(text, Language::of(text))
+}
+
+/// The terms of a text, stemmed as one of this language.
+pub(crate) fn terms_in(text: &str, language: Language) -> Terms {
+    let stemmer = language.0.map(Stemmer::new);
     let mut terms = Vec::with_capacity(text.len() / 6);
     let mut previous: Option<(usize, char)> = None;
     for (start, word) in text.unicode_word_indices() {
@@ -96,7 +117,7 @@ fn cjk(word: &str, start: usize, previous: &mut Option<(usize, char)>, terms: &m
 }
 
 /// Lower case without accents. Compatibility forms (full width, ligatures) become the plain ones.
-pub(super) fn fold(word: &str) -> String {
+pub(crate) fn fold(word: &str) -> String {
     if word.is_ascii() {
         return word.to_ascii_lowercase().replace('\'', "");
     }
@@ -115,7 +136,7 @@ pub(super) fn fold(word: &str) -> String {
 }
 
 /// True for scripts that are written without spaces between words.
-pub(super) fn is_unspaced(c: char) -> bool {
+pub(crate) fn is_unspaced(c: char) -> bool {
     matches!(u32::from(c),
         0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF // Thai, Lao, Myanmar, Khmer
         | 0x3005..=0x3007 | 0x3040..=0x30FF | 0x31F0..=0x31FF | 0xFF66..=0xFF9F // kana
@@ -145,13 +166,13 @@ fn is_plainly_english(text: &str) -> bool {
 
 /// The stemmer of the text's language. A text too short to tell is taken for English, the language of most code,
 /// product names and queries; a wrong stem costs recall and never precision of exact words that stems keep apart.
-fn stemmer_for(text: &str) -> Option<Stemmer> {
+fn algorithm_for(text: &str) -> Option<Algorithm> {
     let sample = text.get(..text.floor_char_boundary(LANGUAGE_SAMPLE_BYTES.min(text.len()))).unwrap_or(text);
     if is_plainly_english(sample) {
-        return Some(Stemmer::new(Algorithm::English));
+        return Some(Algorithm::English);
     }
     let detected = whatlang::detect(sample).filter(|info| info.is_reliable()).map(|info| info.lang());
-    let algorithm = match detected {
+    Some(match detected {
         None | Some(Lang::Eng) => Algorithm::English,
         Some(Lang::Ara) => Algorithm::Arabic,
         Some(Lang::Dan) => Algorithm::Danish,
@@ -171,8 +192,7 @@ fn stemmer_for(text: &str) -> Option<Stemmer> {
         Some(Lang::Tam) => Algorithm::Tamil,
         Some(Lang::Tur) => Algorithm::Turkish,
         Some(_) => return None,
-    };
-    Some(Stemmer::new(algorithm))
+    })
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod verify;
 
 #[doc(hidden)]
 pub use analyze::analyzed;
-pub(crate) use analyze::matches;
+pub(crate) use analyze::{Language, fold, is_unspaced, matches, terms_in};
 pub(crate) use bm25::Corpus;
 pub(crate) use index::{KeywordIndex, KeywordSnapshot, indexed_terms};
 pub(crate) use query::Question;
