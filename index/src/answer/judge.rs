@@ -207,7 +207,7 @@ impl Judge<'_> {
             span: Span { start: sentence.span.start, end: sentence.span.end },
             markers: sentence.markers.clone(),
             verdict: if misquoted { ClaimVerdict::Misquoted } else { verdict },
-            support: found.share,
+            support: (found.share * 100.0).round() / 100.0,
             missing: unsaid.into_iter().map(|(start, end)| part(&(start..end))).collect(),
             evidence: evidence.collect(),
             quotes,

@@ -41,7 +41,7 @@ pub struct Claim {
     pub markers: Vec<String>,
     /// Whether what it cites says so.
     pub verdict: ClaimVerdict,
-    /// The share of its words that was found, 0 to 1.
+    /// The share of its words that was found, 0 to 1, in hundredths.
     pub support: f32,
     /// The words that no cited passage has, numbers that stand elsewhere there, and negations that one side has alone.
     pub missing: Vec<String>,

@@ -11,7 +11,7 @@ use sightline::config::Answers;
 use super::READER;
 use crate::http::Server;
 
-const QUESTION: &str = "What is the allowance abroad?";
+const QUESTION: &str = "What is the daily allowance for trips abroad?";
 const GOOD: &str = "The daily allowance for trips abroad is EUR 71 [1]. Claims are paid within ten days [1].";
 
 /// What the endpoint does with a request.
