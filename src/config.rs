@@ -51,6 +51,50 @@ pub struct Config {
     /// What holds for single sources, by their ids.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sources: BTreeMap<String, SourceSettings>,
+    /// A language model that answers from passages; absent, nothing is sent anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
+}
+
+/// The section `[answers]`. The endpoint's key is in the variable `SIGHTLINE_ANSWERS_KEY`, or in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answers {
+    /// The base URL of an API as OpenAI has it, such as `http://127.0.0.1:8000/v1`, or the whole URL of its chat completions.
+    pub endpoint: String,
+    /// The model's name there.
+    pub model: String,
+    /// A file that holds the endpoint's key.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// How long an answer may take.
+    #[serde(default = "default_answer_seconds")]
+    pub timeout_seconds: u64,
+    /// The longest answer, in the model's tokens.
+    #[serde(default = "default_answer_tokens")]
+    pub max_tokens: u32,
+    /// How many passages the model is given at most.
+    #[serde(default = "default_answer_passages")]
+    pub passages: usize,
+    /// How many answers are made at the same time; searches do not wait for them.
+    #[serde(default = "default_concurrent_answers")]
+    pub max_concurrent: usize,
+}
+
+fn default_answer_seconds() -> u64 {
+    45
+}
+
+fn default_answer_tokens() -> u32 {
+    800
+}
+
+fn default_answer_passages() -> usize {
+    8
+}
+
+fn default_concurrent_answers() -> usize {
+    4
 }
 
 /// What holds for one source.
@@ -127,6 +171,7 @@ impl Default for Config {
             shutdown_grace_seconds: 20,
             allow_asserted_groups: false,
             sources: BTreeMap::new(),
+            answers: None,
         }
     }
 }
@@ -213,13 +258,36 @@ impl Config {
             let wrong = |reason| ConfigError::Invalid { origin: origin.to_owned(), reason: format!("sources.{id}: {reason}") };
             settings.read().map_err(wrong)?;
         }
-        Ok(())
+        match &self.answers {
+            Some(answers) => answers.check(origin),
+            None => Ok(()),
+        }
     }
 
     /// What searches obey for single sources.
     pub fn policies(&self) -> BTreeMap<String, SourcePolicy> {
         let read = |(id, settings): (&String, &SourceSettings)| Some((id.clone(), settings.read().ok()?));
         self.sources.iter().filter_map(read).collect()
+    }
+}
+
+impl Answers {
+    fn check(&self, origin: &str) -> Result<(), ConfigError> {
+        let wrong = |reason: &str| Err(ConfigError::Invalid { origin: origin.to_owned(), reason: format!("answers: {reason}") });
+        if self.endpoint.starts_with("https://") && !cfg!(feature = "tls") {
+            return wrong("this program was built without TLS; build it with `--features tls`, or name an `http://` endpoint");
+        }
+        if !self.endpoint.starts_with("http://") && !self.endpoint.starts_with("https://") {
+            return wrong("endpoint must be an URL, such as `http://127.0.0.1:8000/v1`");
+        }
+        if self.timeout_seconds == 0
+            || self.max_tokens == 0
+            || self.max_concurrent == 0
+            || !(1..=sightline_index::MAX_CITATIONS).contains(&self.passages)
+        {
+            return wrong("timeout_seconds, max_tokens and max_concurrent must be at least 1, and passages from 1 to 100");
+        }
+        Ok(())
     }
 }
 
@@ -256,6 +324,9 @@ mod tests {
         let source = toml::from_str("[sources.wiki]\nrecency = { half_life = '90' }").unwrap();
         let source = Config::overridden(source, |_| None).unwrap_err();
         assert!(source.to_string().contains("sources.wiki: half_life"), "{source}");
+        let endpoint = "[answers]\nendpoint = 'localhost'\nmodel = 'm'";
+        let wrong = Config::overridden(toml::from_str(endpoint).unwrap(), |_| None).unwrap_err();
+        assert!(wrong.to_string().contains("http://"), "{wrong}");
         let zero = Config::overridden(toml::from_str("max_concurrent_puts = 0").unwrap(), |_| None).unwrap_err();
         assert!(zero.to_string().contains("max_concurrent_puts"), "{zero}");
     }

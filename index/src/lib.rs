@@ -5,6 +5,8 @@
 //! the caller may read. This crate is synchronous, knows no network, and no clock that it was not handed.
 
 mod access;
+mod align;
+mod answer;
 mod backup;
 mod catalog;
 mod citation;
@@ -17,6 +19,7 @@ mod timestamp;
 mod vector;
 
 pub use access::{AclState, Caller, Grant, Guard, MAX_ACL_ENTRIES, MAX_PRINCIPAL_ID_BYTES, Permit, Principal, Rule};
+pub use answer::*;
 pub use backup::{Backup, backup, restore};
 pub use catalog::{Failure, Job, JobState, KeyRecord, NewKey, Scope, SourceRecord};
 pub use citation::{Citation, Freshness, Location, Span};

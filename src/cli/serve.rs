@@ -31,7 +31,7 @@ impl Serve {
             config.listen = listen;
         }
         let pipeline = open::pipeline(&config, config.embedder_instances, false)?;
-        let running = Running::start(Arc::new(Service::new(pipeline, config)))?;
+        let running = Running::start(Arc::new(Service::new(pipeline, config).with_model()?))?;
         output::print(&format!("listening on http://{}\n", running.address()))?;
         running.wait()?;
         Ok(ExitCode::SUCCESS)

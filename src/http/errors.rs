@@ -56,6 +56,12 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", "it does not exist, or you may not read it")
     }
 
+    /// The settings name no model that answers.
+    pub fn answers_disabled() -> Problem {
+        let detail = "no model answers here; `[answers]` in the settings names one, and POST /v1/answers/check needs none";
+        Problem::new(StatusCode::NOT_FOUND, "answers_disabled", detail)
+    }
+
     /// No route has this path.
     pub fn no_route() -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "no_such_route", "the API has no such path")

@@ -6,6 +6,8 @@
 mod access;
 mod admin;
 mod allowed;
+mod answering;
+mod answers;
 mod batch;
 mod body;
 mod citations;
@@ -45,6 +47,8 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(containers::router())
         .merge(groups::router())
         .merge(citations::router())
+        .merge(answers::router())
+        .merge(answering::router())
         .merge(access::router())
         .merge(admin::router())
         .merge(health::router())

@@ -8,13 +8,14 @@ use axum::extract::{Request, State};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use sightline_index::{Filter, MAX_QUERY_BYTES, Mode, Query, Recency, Results, Sort, SourcePolicy, Timestamp};
+use sightline_index::{Caller, Filter, MAX_QUERY_BYTES, Mode, Query, Recency, Results, Sort, SourcePolicy, Timestamp};
 
 use super::Shared;
 use super::allowed::{Allowed, ToSearch};
 use super::body;
 use super::envelope::{fresh_id, milliseconds};
 use super::errors::Problem;
+use super::service::Service;
 use crate::config::{RecencySettings, age};
 
 /// The most hits that one request may ask for.
@@ -28,7 +29,7 @@ pub(super) fn router() -> Router<Shared> {
 /// What is asked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SearchBody {
+pub(super) struct SearchBody {
     query: String,
     #[serde(default = "default_hits")]
     limit: usize,
@@ -104,21 +105,22 @@ async fn search(State(service): State<Shared>, caller: Allowed<ToSearch>, reques
     let place = service.searches.enter()?;
     let asked: SearchBody = body::json(request, service.config().max_request_body_bytes).await?;
     let now = Timestamp::now();
-    let mut query = asked.query(now, service.policies())?;
+    let query = asked.query(now, service.policies())?;
     let caller = caller.caller().clone();
-    let results = place
-        .run(move || {
-            if query.mode != Mode::Keyword {
-                service.pipeline().embed_query(&mut query);
-            }
-            service.engine().search(&caller, &query, now)
-        })
-        .await?;
+    let results = place.run(move || run(&service, &caller, query, now)).await?;
     Ok(Json(Answer { query_id: fresh_id("q"), took_ms: milliseconds(begun), results }))
 }
 
+/// Embeds a query and searches.
+pub(super) fn run(service: &Service, caller: &Caller, mut query: Query, now: Timestamp) -> sightline_index::Result<Results> {
+    if query.mode != Mode::Keyword {
+        service.pipeline().embed_query(&mut query);
+    }
+    service.engine().search(caller, &query, now)
+}
+
 impl SearchBody {
-    fn query(self, now: Timestamp, policies: Arc<BTreeMap<String, SourcePolicy>>) -> Result<Query, Problem> {
+    pub(super) fn query(self, now: Timestamp, policies: Arc<BTreeMap<String, SourcePolicy>>) -> Result<Query, Problem> {
         if self.query.trim().is_empty() {
             return Err(Problem::bad_request("empty_query", "query: it is empty; ask something"));
         }

@@ -10,8 +10,9 @@ use sightline_ingest::Pipeline;
 use super::errors::Problem;
 use super::lane::{Lane, Place};
 use super::receipt::ReceiptBody;
+use crate::answering::Model;
 use crate::callers::Identity;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 
 /// The running service. It holds the engine open as long as it lives.
 #[derive(Debug)]
@@ -19,7 +20,11 @@ pub struct Service {
     pipeline: Pipeline,
     config: Config,
     policies: Arc<BTreeMap<String, SourcePolicy>>,
+    /// Absent when the settings name none.
+    pub(super) model: Option<Model>,
     pub(super) searches: Lane,
+    /// Answers of a model, which take long.
+    pub(super) answers: Lane,
     pub(super) puts: Lane,
     pub(super) changes: Lane,
     /// Looking up keys, which is short and not bounded by waiting.
@@ -27,11 +32,13 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service over an open engine.
+    /// A service over an open engine, without a model that answers.
     pub fn new(pipeline: Pipeline, config: Config) -> Service {
         let lane = |running: usize| Lane::new(running, config.max_waiting_requests);
         Service {
+            model: None,
             searches: lane(config.max_concurrent_searches),
+            answers: lane(config.answers.as_ref().map_or(1, |answers| answers.max_concurrent)),
             puts: lane(config.max_concurrent_puts),
             changes: lane(config.max_concurrent_changes),
             lookups: lane(config.max_concurrent_searches),
@@ -39,6 +46,15 @@ impl Service {
             pipeline,
             config,
         }
+    }
+
+    /// The service with the model of its settings, when they name one.
+    ///
+    /// # Errors
+    /// When the key of the model's endpoint cannot be read.
+    pub fn with_model(mut self) -> Result<Service, ConfigError> {
+        self.model = self.config.answers.as_ref().map(Model::new).transpose()?;
+        Ok(self)
     }
 
     /// The engine.

@@ -185,7 +185,7 @@ fn a_backup_taken_while_a_server_writes_is_of_one_moment() {
     // The token of a citation is good in the copy.
     let query = Query { text: "d5".to_owned(), limit: 1, ..Query::default() };
     let hit = engine.search(&Caller::public(), &query, NOW).unwrap().hits.remove(0);
-    assert_eq!(copy.citation(&Caller::public(), &hit.citation.token, NOW).unwrap().0, Some(hit.text));
+    assert_eq!(copy.citation(&Caller::public(), &hit.citation.token, NOW).unwrap().text, Some(hit.text));
 }
 
 #[test]

@@ -73,8 +73,8 @@ impl Asker {
         assert_eq!(blake3::hash(hit.text.as_bytes()).to_string(), citation.text_hash, "{place}");
         assert_eq!(blake3::hash(document.text.as_bytes()).to_string(), citation.document_hash, "{place}");
         assert_eq!(document.document_hash, citation.document_hash, "{place}");
-        let (text, opened) = self.engine.citation(&caller(who), &citation.token, Timestamp::now()).unwrap();
-        assert_eq!((text.as_deref(), &opened.span), (Some(hit.text.as_str()), &citation.span), "{place}");
+        let opened = self.engine.citation(&caller(who), &citation.token, Timestamp::now()).unwrap();
+        assert_eq!((opened.text.as_deref(), &opened.citation.span), (Some(hit.text.as_str()), &citation.span), "{place}");
     }
 }
 

@@ -98,8 +98,8 @@ impl Scene {
     }
 
     fn opened(&self, who: &str, token: &str) -> (Option<String>, Freshness) {
-        let (text, citation) = self.engine().citation(&caller(who), token, Timestamp::now()).unwrap();
-        (text, citation.freshness)
+        let opened = self.engine().citation(&caller(who), token, Timestamp::now()).unwrap();
+        (opened.text, opened.citation.freshness)
     }
 
     fn ids(&self) -> Vec<String> {

@@ -36,7 +36,7 @@ impl Server {
         settings(&mut config);
         let engine = Arc::new(Engine::open(dir.path(), &Options::default()).unwrap());
         let pipeline = Pipeline::new(engine, None, Limits::default(), Sandbox::in_process());
-        let service = Arc::new(Service::new(pipeline, config));
+        let service = Arc::new(Service::new(pipeline, config).with_model().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {

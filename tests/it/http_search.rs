@@ -144,10 +144,13 @@ fn a_citation_says_what_became_of_its_passage() {
     let token = hit["citation"]["token"].as_str().unwrap();
     let open =
         || server.call("GET", &format!("/v1/citations/{token}")).key(&key).header("sightline-user", "user:ana").send().value();
-    assert_eq!(open(), json!({ "status": "current", "text": hit["text"], "citation": hit["citation"] }));
+    assert_eq!(open(), json!({ "status": "current", "text": hit["text"], "citation": hit["citation"], "newer": null }));
     put("the anchor plan");
     let superseded = open();
     assert_eq!((&superseded["status"], &superseded["text"]), (&json!("superseded"), &hit["text"]));
+    let newer = &superseded["newer"];
+    assert_eq!((&newer["text"], &newer["citation"]["freshness"]), (&json!("the anchor plan"), &json!("current")));
+    assert_eq!(newer["citation"]["span"], json!({ "start": 0, "end": 15 }));
     server.call("DELETE", "/v1/documents/wiki/a").key(&key).send();
     let deleted = open();
     assert_eq!((&deleted["status"], &deleted["text"]), (&json!("deleted"), &json!(null)));

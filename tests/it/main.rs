@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod acl_mutations;
+mod answers;
 mod bad_files;
+mod citations;
 mod crash;
 mod damage;
 mod demo;

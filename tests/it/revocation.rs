@@ -248,7 +248,7 @@ impl Course {
                 Err(error) => panic!("{error}"),
             },
             _ => match self.engine.citation(&self.ana, &self.token, now) {
-                Ok((text, _)) => text.is_some(),
+                Ok(opened) => opened.text.is_some(),
                 Err(Error::NotFound) => false,
                 Err(error) => panic!("{error}"),
             },

@@ -104,10 +104,10 @@ fn a_hidden_section_is_no_gap_between_neighbours_and_may_move_unseen() {
     engine.write(vec![Write::Put(Box::new(with_section(true)))], now).unwrap();
     assert_eq!(ask(&outside, 1).citation, theirs.citation);
     assert_eq!(ask(&inside, 1).citation.version, 2);
-    let (text, citation) = engine.citation(&outside, &theirs.citation.token, now).unwrap();
-    assert_eq!((text.as_ref(), &citation), (Some(&theirs.text), &theirs.citation));
-    let (_, citation) = engine.citation(&inside, &hers.citation.token, now).unwrap();
-    assert_eq!(citation.freshness, Freshness::Superseded);
+    let opened = engine.citation(&outside, &theirs.citation.token, now).unwrap();
+    assert_eq!((opened.text.as_ref(), &opened.citation), (Some(&theirs.text), &theirs.citation));
+    let opened = engine.citation(&inside, &hers.citation.token, now).unwrap();
+    assert_eq!(opened.citation.freshness, Freshness::Superseded);
 }
 
 #[test]

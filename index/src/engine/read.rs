@@ -1,4 +1,4 @@
-//! Reading documents and opening citations, as one caller may.
+//! Reading documents, as one caller may.
 //!
 //! What they read of it is a [`Reading`]. What is absent and what is forbidden is [`Error::NotFound`].
 
@@ -8,10 +8,10 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::reading::{Reading, Wanted};
-use super::{Engine, check_document_id};
+use super::{Engine, View, check_document_id};
 use crate::access::{Caller, Permit, Rule};
-use crate::catalog::{ChunkRecord, DocumentRecord, directory, documents, intern, meta, sources};
-use crate::citation::{Citation, Freshness, Span};
+use crate::catalog::{DocumentRecord, directory, documents, intern, meta, sources};
+use crate::citation::{Freshness, Span};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
 
@@ -100,7 +100,7 @@ pub struct Stats {
 impl Engine {
     /// A document as the caller may read it, in its newest version or an older one.
     pub fn document(&self, caller: &Caller, source: &str, id: &str, version: Option<u32>, now: Timestamp) -> Result<DocumentText> {
-        self.read_permitted(caller, now, |db, permit| {
+        self.read_permitted(caller, now, |db, permit, _| {
             let number = sources::find(db, source)?.ok_or(Error::NotFound)?;
             let document = DocumentRecord::by_id(db, number, id)?.filter(|document| document.deleted_at.is_none());
             let document = document.ok_or(Error::NotFound)?;
@@ -127,34 +127,18 @@ impl Engine {
         })
     }
 
-    /// Opens a citation: the passage, and whether it is current, superseded or deleted. Of a deleted document the
-    /// passage is not shown.
-    pub fn citation(&self, caller: &Caller, token: &str, now: Timestamp) -> Result<(Option<String>, Citation)> {
-        let passage = self.sealer.open(token).ok_or(Error::NotFound)?;
-        self.read_permitted(caller, now, |db, permit| {
-            let document = DocumentRecord::by_num(db, passage.doc)?.ok_or(Error::NotFound)?;
-            let reading = Reading::open(db, permit, document, Wanted::Stored(passage.version))?.ok_or(Error::NotFound)?;
-            let place = reading.place_of(&passage).ok_or(Error::NotFound)?;
-            let start = reading.bytes(place).ok_or(Error::NotFound)?.start;
-            let chunk = match reading.freshness() {
-                Freshness::Current => {
-                    ChunkRecord::of(db, passage.doc)?.into_iter().find(|chunk| chunk.start <= start && start < chunk.end)
-                }
-                _ => None,
-            };
-            let (text, citation) = reading.cite(self, place, chunk.as_ref()).ok_or(Error::NotFound)?;
-            let text = (citation.freshness != Freshness::Deleted).then(|| text.to_owned());
-            Ok((text, citation))
-        })
-    }
-
     /// Reads the catalog with a permit of the same moment. A write that is committed and not published yet, or that came
     /// between the two, may have stored what the older permit must not open.
-    fn read_permitted<T>(&self, caller: &Caller, now: Timestamp, read: impl Fn(&Connection, &Permit) -> Result<T>) -> Result<T> {
+    pub(super) fn read_permitted<T>(
+        &self,
+        caller: &Caller,
+        now: Timestamp,
+        read: impl Fn(&Connection, &Permit, &View) -> Result<T>,
+    ) -> Result<T> {
         let mut writer = None;
         loop {
             let (permit, view) = self.permit(caller, now);
-            let (seq, found) = self.catalog.read(|db| Ok((meta::<i64>(db, "seq")?, read(db, &permit))))?;
+            let (seq, found) = self.catalog.read(|db| Ok((meta::<i64>(db, "seq")?, read(db, &permit, &view))))?;
             if seq.unwrap_or_default().cast_unsigned() == view.seq {
                 return found;
             }

@@ -158,6 +158,35 @@ impl Reading {
         Some(Place { section, start: passage.start as usize, end: passage.end as usize })
     }
 
+    /// The section that stands for one of another reading: that of the same name, of several the one in the same order.
+    /// `Some(None)` is the text outside sections.
+    pub(crate) fn counterpart(&self, other: &Reading, section: Option<u32>) -> Option<Option<u32>> {
+        let Some(ordinal) = section else { return Some(None) };
+        let named = |reading: &Reading, name: &str| -> Vec<u32> {
+            let visible = reading.parts.iter().filter(|part| part.visible && part.section.name == name);
+            visible.map(|part| part.section.ordinal).collect()
+        };
+        let name = &other.parts.iter().find(|part| part.section.ordinal == ordinal)?.section.name;
+        let rank = named(other, name).into_iter().position(|found| found == ordinal)?;
+        named(self, name).get(rank).map(|found| Some(*found))
+    }
+
+    /// The text that places with this section count in: that of the section, or that outside sections.
+    pub(crate) fn part(&self, section: Option<u32>) -> String {
+        let text = |from: usize, to: usize| self.version.text.get(from..to).unwrap_or_default();
+        if let Some(ordinal) = section {
+            let part = self.parts.iter().find(|part| part.section.ordinal == ordinal);
+            return part.map(|part| text(part.section.start, part.section.end).to_owned()).unwrap_or_default();
+        }
+        let mut outside = String::new();
+        let mut from = 0;
+        for part in &self.parts {
+            outside.push_str(text(from, part.section.start));
+            from = part.section.end;
+        }
+        outside + text(from, self.version.text.len())
+    }
+
     /// What a token of this place says: the same in every version of the run.
     fn passage(&self, place: Place) -> Option<Passage> {
         let section = match place.section {

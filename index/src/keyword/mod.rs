@@ -22,7 +22,7 @@ mod verify;
 
 #[doc(hidden)]
 pub use analyze::analyzed;
-pub(crate) use analyze::{matches, words};
+pub(crate) use analyze::{Language, fold, is_paired, matches, terms_in, words};
 pub(crate) use bm25::Corpus;
 pub(crate) use index::{KeywordIndex, KeywordSnapshot, indexed_terms};
 pub(crate) use query::Question;

@@ -4,6 +4,7 @@
 //! `tests/fuzz/regressions`, and runs each target for a moment.
 
 mod access;
+mod answers;
 mod files;
 mod folder;
 mod http;
@@ -55,6 +56,7 @@ const QUICK: Target = Target {
 pub(crate) fn targets() -> Vec<Target> {
     [
         access::targets(),
+        answers::targets(),
         settings::targets(),
         folder::targets(),
         http::targets(),

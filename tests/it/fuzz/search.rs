@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use sightline_index::{
-    Caller, Engine, Error, Hit, MAX_QUERY_BYTES, Mode, NewChunk, NewDocument, NewSection, Options, Principal, Query, Timestamp,
-    Write,
+    Caller, Engine, Error, Hit, MAX_QUERY_BYTES, Mode, NewChunk, NewDocument, NewSection, Opened, Options, Principal, Query,
+    Timestamp, Write,
 };
 use tempfile::TempDir;
 
@@ -219,7 +219,7 @@ fn citations() -> super::Check {
         let token = String::from_utf8_lossy(&token);
         for (caller, signed_in) in [(ana(), true), (Caller::public(), false)] {
             match (engine.citation(&caller, &token, NOW), passages.get(&*token)) {
-                (Ok((text, citation)), Some((document, passage, open))) => {
+                (Ok(Opened { text, citation, .. }), Some((document, passage, open))) => {
                     assert!(signed_in || *open, "{document} is opened by anyone");
                     assert_eq!((text.as_ref(), &citation.document), (Some(passage), document));
                     assert_eq!(citation.token, token);
@@ -227,7 +227,7 @@ fn citations() -> super::Check {
                 (Err(Error::NotFound), known) => {
                     assert!(known.is_none_or(|(_, _, open)| !signed_in && !open), "{known:?} is not opened")
                 }
-                (Ok((_, citation)), None) => panic!("a token that was never given opens {citation:?}"),
+                (Ok(opened), None) => panic!("a token that was never given opens {opened:?}"),
                 (Err(error), _) => panic!("{error}"),
             }
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sightline_index::{
     Caller, Engine, Error, Filter, Freshness, Guard, Mode as EngineMode, Model, NewChunk, NewDocument, NewSection, NewVector,
-    Options, Outcome, Principal, Query, Timestamp, Write, vector_key,
+    Opened, Options, Outcome, Principal, Query, Timestamp, Write, vector_key,
 };
 
 use super::dice::Dice;
@@ -22,6 +22,8 @@ pub(crate) struct Tally {
     pub(crate) hits: u64,
     pub(crate) differences: u64,
     pub(crate) leaks: u64,
+    /// Passages that were superseded, and found in the newest version.
+    pub(crate) renewed: u64,
     /// The first difference, for a person.
     pub(crate) first: Option<String>,
 }

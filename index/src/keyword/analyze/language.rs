@@ -19,14 +19,15 @@ const ENGLISH_WORDS: usize = 24;
 
 /// What is known of a text's language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Language {
+pub(crate) enum Language {
     Sure(Lang),
     /// The likeliest; `None` where there is nothing to tell it by.
     Unsure(Option<Lang>),
 }
 
 impl Language {
-    pub(super) fn of(text: &str) -> Language {
+    /// The language of a text, as it is taken for searching.
+    pub(crate) fn of(text: &str) -> Language {
         let sample = text.get(..text.floor_char_boundary(SAMPLE_BYTES.min(text.len()))).unwrap_or(text);
         if is_plainly_english(sample) {
             return Language::Sure(Lang::Eng);
@@ -35,6 +36,13 @@ impl Language {
             Some(info) if info.is_reliable() => Language::Sure(info.lang()),
             other => Language::Unsure(other.map(|info| info.lang())),
         }
+    }
+}
+
+impl Language {
+    /// True where nouns are written like names.
+    pub(crate) fn capitalizes_nouns(self) -> bool {
+        self == Language::Sure(Lang::Deu)
     }
 }
 
@@ -140,8 +148,8 @@ struct Known {
 }
 
 impl Stems {
-    pub(super) fn of(text: &str) -> Stems {
-        Stems { language: Language::of(text), known: Vec::new() }
+    pub(super) fn new(language: Language) -> Stems {
+        Stems { language, known: Vec::new() }
     }
 
     /// The stem of a folded word as it is indexed.
@@ -209,10 +217,11 @@ mod tests {
     #[test]
     fn words_are_stemmed_by_script_and_language() {
         let russian = "Серверы компании находятся в Москве, и все сотрудники знают, как работают эти servers и keys.";
-        let mut stems = Stems::of(russian);
+        let mut stems = Stems::new(Language::of(russian));
         assert_eq!(stems.language, Language::Sure(Lang::Rus));
         assert_eq!([stems.stem("серверы".to_owned()), stems.stem("servers".to_owned())], ["сервер", "server"]);
-        let mut polish = Stems::of("Wszystkie umowy z dostawcami są przechowywane w dziale prawnym i nie wolno ich wynosić.");
+        let mut polish =
+            Stems::new(Language::of("Wszystkie umowy z dostawcami są przechowywane w dziale prawnym i nie wolno ich wynosić."));
         assert_eq!(polish.stem("umowy".to_owned()), "umowy");
     }
 

@@ -12,7 +12,8 @@ use std::ops::Range;
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
-pub(super) use fold::{fold, is_paired};
+pub(crate) use fold::{fold, is_paired};
+pub(crate) use language::Language;
 use language::Stems;
 
 /// A term and the bytes of the text that it stands for.
@@ -39,7 +40,12 @@ const MAX_IDENTIFIER_PARTS: usize = 8;
 
 /// The terms of a text.
 pub(crate) fn terms(text: &str) -> Terms {
-    let mut stems = Stems::of(text);
+    terms_in(text, Language::of(text))
+}
+
+/// The terms of a text, stemmed as one of this language.
+pub(crate) fn terms_in(text: &str, language: Language) -> Terms {
+    let mut stems = Stems::new(language);
     let mut terms = Vec::with_capacity(text.len() / 6);
     each_word(text, |word, span| {
         let term = match word {
@@ -55,7 +61,7 @@ pub(crate) fn terms(text: &str) -> Terms {
 
 /// The words of a query, in order.
 pub(super) fn asked(text: &str) -> Vec<Asked> {
-    let mut stems = Stems::of(text);
+    let mut stems = Stems::new(Language::of(text));
     let mut asked = Vec::new();
     each_word(text, |word, span| {
         let mut forms: Vec<String> = match word {

@@ -25,7 +25,7 @@ impl History {
             let key = self.key();
             self.compare_document(&who, &key);
             self.compare_explanation(&who, &key);
-            if !self.tokens.is_empty() {
+            for _ in 0..3.min(self.tokens.len()) {
                 let at = self.dice.below(self.tokens.len());
                 self.compare_citation(&who, at);
             }
@@ -215,8 +215,11 @@ impl History {
         let found = self.engine().citation(&caller(who), &token, Timestamp(self.naive.now));
         match (expected, found) {
             (None, Err(Error::NotFound)) => {}
-            (Some((text, freshness, number)), Ok((found, citation)))
-                if text == found && freshness == citation.freshness && number == citation.version as usize => {}
+            (Some((text, freshness, number)), Ok(found))
+                if (&text, freshness, number) == (&found.text, found.citation.freshness, found.citation.version as usize) =>
+            {
+                self.compare_newer(who, &key, &text.unwrap_or_default(), &found);
+            }
             (None, Ok(found)) => {
                 self.tally.leaks += 1;
                 self.note(format!("{who:?} opened {key:?} version {version}: {found:?}"));
@@ -226,6 +229,38 @@ impl History {
                 self.note(format!("{who:?} opened {key:?} version {version}: {found:?}, not {expected:?}"));
             }
         }
+    }
+
+    /// What has become of a passage stands in the caller's newest text, with a citation that is current; a passage whose words
+    /// still stand in the same part has become nothing else.
+    fn compare_newer(&mut self, who: &Who, key: &Key, passage: &str, opened: &Opened) {
+        let document = &self.naive.documents[key];
+        let version = document.versions.last().unwrap();
+        let text = self.naive.text(who, key, version);
+        let Some(newer) = &opened.newer else {
+            let open = self.naive.sections(who, key, version);
+            let section = opened.citation.location.section.as_ref();
+            let same_part = |other: &Passage| match (other.section, section) {
+                (None, None) => true,
+                (Some(at), Some(name)) => open[at] && version.sections[at].0 == *name,
+                _ => false,
+            };
+            let stands = version.passages.iter().any(|other| other.text == passage && same_part(other));
+            if opened.citation.freshness == Freshness::Superseded && stands {
+                self.tally.differences += 1;
+                self.note(format!("{who:?}: {passage:?} still stands in {key:?} and was not found"));
+            }
+            return;
+        };
+        let (span, now) = (newer.citation.span, Timestamp(self.naive.now));
+        let again = self.engine().citation(&caller(who), &newer.citation.token, now).unwrap();
+        let sliced = text.get(span.start..span.end) == Some(newer.text.as_str());
+        let current = again.citation == newer.citation && again.citation.freshness == Freshness::Current;
+        if opened.citation.freshness != Freshness::Superseded || !sliced || !current || again.text.as_ref() != Some(&newer.text) {
+            self.tally.differences += 1;
+            self.note(format!("{who:?}: {passage:?} of {key:?} has become {newer:?}, of {text:?}"));
+        }
+        self.tally.renewed += 1;
     }
 
     /// The catalog's rows are what was written, and the indexes what the catalog says.
