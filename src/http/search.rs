@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use sightline_index::{Filter, MAX_QUERY_BYTES, Mode, Query, Recency, Results, Sort, SourcePolicy, Timestamp};
+use sightline_index::{Filter, MAX_QUERY_BYTES, Mode, Query, Recency, Sort, SourcePolicy, Timestamp};
 
 use super::Shared;
 use super::allowed::{Allowed, ToSearch};
@@ -16,6 +16,7 @@ use super::body;
 use super::envelope::{fresh_id, milliseconds};
 use super::errors::Problem;
 use crate::config::{RecencySettings, age};
+use crate::ranked::{self, Ranked};
 
 /// The most hits that one request may ask for.
 const MAX_HITS: usize = 100;
@@ -47,6 +48,9 @@ struct SearchBody {
     why: bool,
     #[serde(default)]
     neighbors: u32,
+    /// Absent: where a re-ranker is configured.
+    #[serde(default)]
+    rerank: Option<bool>,
     #[serde(default)]
     sort: Sort,
     #[serde(default)]
@@ -92,7 +96,7 @@ struct Answer {
     query_id: String,
     took_ms: f64,
     #[serde(flatten)]
-    results: Results,
+    ranked: Ranked,
 }
 
 fn default_hits() -> usize {
@@ -104,17 +108,18 @@ async fn search(State(service): State<Shared>, caller: Allowed<ToSearch>, reques
     let place = service.searches.enter()?;
     let asked: SearchBody = body::json(request, service.config().max_request_body_bytes).await?;
     let now = Timestamp::now();
+    let rerank = asked.rerank;
     let mut query = asked.query(now, service.policies())?;
     let caller = caller.caller().clone();
-    let results = place
+    let ranked = place
         .run(move || {
             if query.mode != Mode::Keyword {
                 service.pipeline().embed_query(&mut query);
             }
-            service.engine().search(&caller, &query, now)
+            ranked::search(service.engine(), service.reranker(), rerank, &caller, &query, now)
         })
         .await?;
-    Ok(Json(Answer { query_id: fresh_id("q"), took_ms: milliseconds(begun), results }))
+    Ok(Json(Answer { query_id: fresh_id("q"), took_ms: milliseconds(begun), ranked }))
 }
 
 impl SearchBody {

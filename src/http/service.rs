@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use sightline_index::{Engine, SourcePolicy, Timestamp, Write};
-use sightline_ingest::Pipeline;
+use sightline_ingest::{Pipeline, Reranker};
 
 use super::errors::Problem;
 use super::lane::{Lane, Place};
@@ -17,6 +17,7 @@ use crate::config::Config;
 #[derive(Debug)]
 pub struct Service {
     pipeline: Pipeline,
+    reranker: Option<Arc<Reranker>>,
     config: Config,
     policies: Arc<BTreeMap<String, SourcePolicy>>,
     pub(super) searches: Lane,
@@ -37,8 +38,14 @@ impl Service {
             lookups: lane(config.max_concurrent_searches),
             policies: Arc::new(config.policies()),
             pipeline,
+            reranker: None,
             config,
         }
+    }
+
+    /// The same service, whose searches are re-ranked unless they say otherwise.
+    pub fn with_reranker(self, reranker: Option<Arc<Reranker>>) -> Service {
+        Service { reranker, ..self }
     }
 
     /// The engine.
@@ -49,6 +56,11 @@ impl Service {
     /// The way in for documents.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
+    }
+
+    /// What re-ranks searches.
+    pub(super) fn reranker(&self) -> Option<&Reranker> {
+        self.reranker.as_deref()
     }
 
     /// The settings.
