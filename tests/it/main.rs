@@ -22,6 +22,7 @@ mod oracle;
 mod permissions;
 mod private_engines;
 mod program;
+mod rerank;
 mod revocation;
 mod sealing;
 mod updates;
