@@ -30,6 +30,12 @@ pub struct Config {
     pub model: Option<PathBuf>,
     /// How many instances of the model embed at the same time; 0 turns the vector half off.
     pub embedder_instances: usize,
+    /// The folder of a cross-encoder that re-ranks the best passages. Absent: none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<PathBuf>,
+    /// How many instances of it score at the same time; absent: as many as embed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reranker_instances: Option<usize>,
     /// The largest body of a request, and the largest line of a batch.
     pub max_request_body_bytes: usize,
     /// How many searches and reads run at the same time.
@@ -161,6 +167,8 @@ impl Default for Config {
             listen: "127.0.0.1:8600".to_owned(),
             model: None,
             embedder_instances: cores.min(8),
+            reranker: None,
+            reranker_instances: None,
             max_request_body_bytes: 32 << 20,
             max_concurrent_searches: (cores * 2).max(4),
             max_concurrent_puts: cores.max(2),
@@ -221,8 +229,9 @@ impl Config {
     }
 
     fn overridden(mut table: Table, variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let defaults = Table::try_from(Config { model: Some(PathBuf::new()), ..Config::default() })
-            .expect("INVARIANT: settings are plain values");
+        let path = Some(PathBuf::new());
+        let all = Config { model: path.clone(), reranker: path, reranker_instances: Some(1), ..Config::default() };
+        let defaults = Table::try_from(all).expect("INVARIANT: settings are plain values");
         let mut origin = "settings".to_owned();
         for (key, default) in defaults {
             let name = format!("{VARIABLE_PREFIX}{}", key.to_uppercase());
@@ -306,11 +315,14 @@ mod tests {
             "SIGHTLINE_LISTEN" => Some("127.0.0.1:9".to_owned()),
             "SIGHTLINE_ALLOW_ASSERTED_GROUPS" => Some("true".to_owned()),
             "SIGHTLINE_MODEL" => Some("/models/7".to_owned()),
+            "SIGHTLINE_RERANKER" => Some("/models/8".to_owned()),
+            "SIGHTLINE_RERANKER_INSTANCES" => Some("3".to_owned()),
             _ => None,
         };
         let config = Config::overridden(table, variable).unwrap();
         assert_eq!((config.listen.as_str(), config.max_request_body_bytes), ("127.0.0.1:9", 5));
         assert_eq!(config.model, Some(PathBuf::from("/models/7")));
+        assert_eq!((config.reranker, config.reranker_instances), (Some(PathBuf::from("/models/8")), Some(3)));
         assert!(config.allow_asserted_groups);
     }
 

@@ -14,6 +14,9 @@ pub enum Error {
     /// The model could not be loaded.
     #[error(transparent)]
     Embed(#[from] sightline_ingest::EmbedError),
+    /// The re-ranker could not be loaded.
+    #[error(transparent)]
+    Rerank(#[from] sightline_ingest::RerankError),
     /// The settings are not understood.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod eval;
 pub mod http;
+pub mod ranked;
 
 mod error;
 

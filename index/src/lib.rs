@@ -28,8 +28,8 @@ pub use error::{Error, Result};
 #[doc(hidden)]
 pub use keyword::analyzed;
 pub use search::{
-    Filter, Hit, MAX_LIMIT, MAX_NEIGHBORS, MAX_QUERY_BYTES, Mode, Query, RankedDocument, Recency, Results, Scores, Sort,
-    SourcePolicy, Warning,
+    Filter, Hit, MAX_LIMIT, MAX_NEIGHBORS, MAX_QUERY_BYTES, Mode, Query, RERANK_CANDIDATES, RankedDocument, Recency, Results,
+    Scorer, Scores, Sort, SourcePolicy, Warning,
 };
 pub use timestamp::Timestamp;
 pub use vector::normalized;

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::Value;
-use sightline_index::{Engine, NewChunk, NewDocument, NewSection, NewVector, Query, Receipt, Timestamp, Write, vector_key};
+use sightline_index::{
+    Engine, NewChunk, NewDocument, NewSection, NewVector, Query, Receipt, Timestamp, Write, in_context, vector_key,
+};
 
 use crate::chunk::{ChunkLimits, SectionSpan, chunk, section_under_heading};
 use crate::embed::{EmbedError, Embedder};
@@ -255,7 +257,7 @@ impl Pipeline {
         let Some(embedder) = &self.embedder else { return Ok(0) };
         let texts: Vec<String> = chunks
             .iter()
-            .map(|chunk| embedded_text(title, &chunk.headings, text.get(chunk.start..chunk.end).unwrap_or_default()))
+            .map(|chunk| in_context(title, &chunk.headings, text.get(chunk.start..chunk.end).unwrap_or_default()))
             .collect();
         let keys: Vec<[u8; 32]> = texts.iter().map(|text| vector_key(&embedder.model().name, text)).collect();
         let known = self.engine.known_vectors(&keys)?;
@@ -271,19 +273,6 @@ impl Pipeline {
         }
         Ok(made)
     }
-}
-
-/// What the model reads of a chunk: its title and headings where its text does not begin with them, then its text.
-fn embedded_text(title: Option<&str>, headings: &[String], text: &str) -> String {
-    let mut context = String::new();
-    for part in title.into_iter().chain(headings.last().map(String::as_str)) {
-        let head = text.get(..text.floor_char_boundary(part.len() + 8)).unwrap_or_default();
-        if !context.contains(part) && !head.contains(part) {
-            context.push_str(part);
-            context.push('\n');
-        }
-    }
-    context + text
 }
 
 type Placed = (String, Range<usize>, Option<Value>);

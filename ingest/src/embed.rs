@@ -4,13 +4,14 @@
 //! embedded one at a time and without padding: dynamic quantization over a batch would make a vector depend on its
 //! neighbours, and so on what else is ingested.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fastembed::{InitOptionsUserDefined, Pooling, QuantizationMode, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel};
-use parking_lot::{Condvar, Mutex};
 use serde::Deserialize;
 use sightline_index::Model;
+
+use crate::pool::Pool;
+use crate::runtime::{self, RuntimeError};
 
 const MANIFEST: &str = "model.json";
 const MODEL_FOLDER: &str = "model";
@@ -37,8 +38,8 @@ pub enum EmbedError {
         detail: String,
     },
     /// The ONNX runtime cannot be loaded.
-    #[error("the onnx runtime cannot be loaded: {0} (run `make model`)")]
-    Runtime(String),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     /// The model failed on a text.
     #[error("the embedding model failed: {0}")]
     Model(String),
@@ -47,14 +48,12 @@ pub enum EmbedError {
 /// A pool of model instances; each embeds one text at a time on one thread.
 pub struct Embedder {
     model: Model,
-    idle: Mutex<Vec<TextEmbedding>>,
-    returned: Condvar,
-    instances: usize,
+    pool: Pool<TextEmbedding>,
 }
 
 impl std::fmt::Debug for Embedder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Embedder").field("model", &self.model).field("instances", &self.instances).finish_non_exhaustive()
+        f.debug_struct("Embedder").field("model", &self.model).field("instances", &self.instances()).finish_non_exhaustive()
     }
 }
 
@@ -65,8 +64,6 @@ struct Manifest {
     max_tokens: usize,
     /// The graph to use: `int8` or `fp32`.
     default: String,
-    /// Every file of the folder with its SHA-256.
-    files: BTreeMap<String, String>,
 }
 
 impl Embedder {
@@ -95,7 +92,8 @@ impl Embedder {
             "fp32" => ("model.onnx", QuantizationMode::None),
             other => return Err(EmbedError::Manifest { path, detail: format!("`default` is `{other}`, not int8 or fp32") }),
         };
-        let options = session_options(dir, &manifest)?.with_max_length(manifest.max_tokens).with_intra_threads(1);
+        let mut options = InitOptionsUserDefined::new().with_max_length(manifest.max_tokens).with_intra_threads(1);
+        options.environment = runtime::environment(&[dir])?;
         let definition = UserDefinedEmbeddingModel::new(
             read(&dir.join(graph))?,
             TokenizerFiles {
@@ -126,8 +124,7 @@ impl Embedder {
     }
 
     fn new(name: String, dimensions: usize, idle: Vec<TextEmbedding>) -> Embedder {
-        let instances = idle.len();
-        Embedder { model: Model { name, dimensions }, idle: Mutex::new(idle), returned: Condvar::new(), instances }
+        Embedder { model: Model { name, dimensions }, pool: Pool::new(idle) }
     }
 
     /// What the catalog records of the model.
@@ -137,17 +134,12 @@ impl Embedder {
 
     /// How many texts are embedded side by side.
     pub fn instances(&self) -> usize {
-        self.instances
+        self.pool.instances()
     }
 
     /// The vector of a text, of length 1. Waits for an idle instance.
     pub fn embed(&self, text: &str) -> Result<Vec<f32>, EmbedError> {
-        let mut lent = self.lend();
-        let embedded = match &mut lent.instance {
-            Some(instance) => instance.embed([text], None),
-            None => return Err(EmbedError::Model("no instance of the model is left".to_owned())),
-        };
-        drop(lent);
+        let embedded = self.pool.lend().embed([text], None);
         let vector = embedded.map_err(|error| EmbedError::Model(error.to_string()))?.pop().unwrap_or_default();
         sightline_index::normalized(&vector, self.model.dimensions).map_err(|error| EmbedError::Model(error.to_string()))
     }
@@ -164,11 +156,8 @@ impl Embedder {
     /// How well the model knows the language of a text, 0 to 1, from how long its word pieces are; unknown ones count as
     /// empty. A text without letters or digits is known.
     pub fn fluency(&self, text: &str) -> f32 {
-        let lent = self.lend();
-        let Some(encoding) = lent.instance.as_ref().and_then(|instance| instance.tokenizer.encode(text, false).ok()) else {
-            return 1.0;
-        };
-        drop(lent);
+        let encoding = self.pool.lend().tokenizer.encode(text, false);
+        let Ok(encoding) = encoding else { return 1.0 };
         let (mut pieces, mut chars) = (0.0, 0.0);
         for (piece, (start, end)) in encoding.get_tokens().iter().zip(encoding.get_offsets()) {
             let written = text.get(*start..*end).unwrap_or_default();
@@ -190,57 +179,6 @@ impl Embedder {
 /// What tokenizers call a piece that is not in their vocabulary.
 const UNKNOWN_PIECES: [&str; 2] = ["[UNK]", "<unk>"];
 
-/// An instance in use; it goes back however its use ends.
-struct Lent<'a> {
-    pool: &'a Embedder,
-    instance: Option<TextEmbedding>,
-}
-
-impl Embedder {
-    fn lend(&self) -> Lent<'_> {
-        let mut idle = self.idle.lock();
-        while idle.is_empty() {
-            self.returned.wait(&mut idle);
-        }
-        Lent { pool: self, instance: idle.pop() }
-    }
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        self.pool.idle.lock().extend(self.instance.take());
-        self.pool.returned.notify_one();
-    }
-}
-
 fn read(path: &Path) -> Result<Vec<u8>, EmbedError> {
     std::fs::read(path).map_err(|source| EmbedError::File { path: path.to_owned(), source })
-}
-
-/// Session options, with the runtime that the model folder brings.
-#[cfg(feature = "runtime-file")]
-fn session_options(dir: &Path, manifest: &Manifest) -> Result<InitOptionsUserDefined, EmbedError> {
-    let library = manifest.files.keys().find(|name| name.contains("libonnxruntime"));
-    let library = library
-        .ok_or_else(|| EmbedError::Manifest { path: dir.join(MANIFEST), detail: "it names no libonnxruntime".to_owned() })?;
-    let path = std::path::absolute(dir.join(library)).map_err(|source| EmbedError::File { path: dir.join(library), source })?;
-    let failed = |error: &dyn std::fmt::Display| EmbedError::Runtime(format!("{}: {error}", path.display()));
-    // A process has one runtime; the first model folder brings it.
-    static RUNTIME: Mutex<Option<ort::environment::Environment>> = Mutex::new(None);
-    let mut runtime = RUNTIME.lock();
-    let environment = match &*runtime {
-        Some(environment) => environment.clone(),
-        None => {
-            let environment = ort::init_from(&path).map_err(|error| failed(&error))?.build().map_err(|error| failed(&error))?;
-            runtime.insert(environment).clone()
-        }
-    };
-    Ok(InitOptionsUserDefined::new().with_environment(environment))
-}
-
-/// Session options, with the runtime that is linked in.
-#[cfg(not(feature = "runtime-file"))]
-fn session_options(_: &Path, manifest: &Manifest) -> Result<InitOptionsUserDefined, EmbedError> {
-    let _beside_the_model = &manifest.files;
-    Ok(InitOptionsUserDefined::new())
 }

@@ -8,6 +8,9 @@ mod document;
 mod embed;
 mod extract;
 mod folder;
+mod pool;
+mod rerank;
+mod runtime;
 mod unique;
 
 pub use chunk::ChunkLimits;
@@ -15,4 +18,6 @@ pub use document::{Content, Incoming, IncomingSection, IngestError, Limits, Pipe
 pub use embed::{EmbedError, Embedder};
 pub use extract::{ExtractError, ExtractLimits, Sandbox, mime_of, run_child};
 pub use folder::{AclOrigin, FolderOptions, Progress, SyncReport, read_directory, sync_folder};
+pub use rerank::{RerankError, Reranker};
+pub use runtime::RuntimeError;
 pub use unique::from_json;

@@ -73,7 +73,8 @@ impl Demo {
         let pipeline = open::pipeline(&config, config.embedder_instances, false)?;
         company(&pipeline, &self.folder, &config.data)?;
         let superseded = std::fs::read_to_string(config.data.join(SUPERSEDED)).ok();
-        let served = serve::Running::start(Arc::new(Service::new(pipeline, config)))?;
+        let reranker = open::reranker(&config, None)?;
+        let served = serve::Running::start(Arc::new(Service::new(pipeline, config).with_reranker(reranker)))?;
         let client = Client::new(format!("http://{}", served.address()), key);
         let told = tell(&client, &questions.question, superseded.as_deref());
         if told.is_err() || self.once {

@@ -58,6 +58,7 @@ impl Doctor {
             Ok(engine) => {
                 checks.push(Check { name: "data", ok: true, detail: format!("{} opens", config.data.display()) });
                 checks.push(model(config, &engine));
+                checks.extend(reranker(config));
                 examine(&engine, self.deep, &mut checks)
             }
             Err(error) => {
@@ -93,6 +94,20 @@ fn model(config: &Config, engine: &Engine) -> Check {
     let place = Embedder::find(config.model.as_deref()).map(|dir| dir.display().to_string()).unwrap_or_default();
     match embedder.embed("a short text") {
         Ok(vector) => check(true, format!("{} in {place}, {} dimensions", embedder.model().name, vector.len())),
+        Err(error) => check(false, error.to_string()),
+    }
+}
+
+/// Does the re-ranker work, where the settings name one?
+fn reranker(config: &Config) -> Option<Check> {
+    let dir = config.reranker.as_ref()?;
+    let check = |ok: bool, detail: String| Some(Check { name: "re-ranker", ok, detail });
+    let scored = open::reranker(config, Some(1)).and_then(|reranker| match reranker {
+        Some(reranker) => Ok(reranker.scores("a question", &["a short text"]).map(|_| ())?),
+        None => Ok(()),
+    });
+    match scored {
+        Ok(()) => check(true, format!("{} scores", dir.display())),
         Err(error) => check(false, error.to_string()),
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sightline_index::{Engine, Options};
-use sightline_ingest::{Embedder, Limits, Pipeline, Sandbox};
+use sightline_ingest::{Embedder, Limits, Pipeline, Reranker, Sandbox};
 
 use super::EXTRACT_CHILD;
 use crate::config::Config;
@@ -26,6 +26,14 @@ pub(super) fn embedder(config: &Config, instances: usize) -> Result<Option<Arc<E
         return Ok(None);
     };
     Ok(Some(Arc::new(Embedder::open(&dir, instances)?)))
+}
+
+/// The re-ranker, `instances` times or as the settings say; `None` when they name none.
+pub(super) fn reranker(config: &Config, instances: Option<usize>) -> Result<Option<Arc<Reranker>>, Error> {
+    let Some(dir) = &config.reranker else { return Ok(None) };
+    let instances = instances.or(config.reranker_instances).unwrap_or(config.embedder_instances);
+    let model = Embedder::find(config.model.as_deref());
+    Ok(Some(Arc::new(Reranker::open(dir, model.as_deref(), instances)?)))
 }
 
 /// The engine without a model: for reading beside a running server, or for changes that need no vectors.

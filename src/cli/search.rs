@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use sightline_index::{Caller, Hit, Mode, Principal, Query, Recency, Results, Sort, Timestamp};
+use sightline_index::{Caller, Hit, Mode, Principal, Query, Recency, Sort, Timestamp};
 
 use super::open;
 use super::output::{self, bold, passage, tame};
 use crate::config::{Config, RecencySettings};
 use crate::error::Error;
+use crate::ranked::{self, Ranked};
 
 /// Searches as a user would. Without --as only what is public is searched.
 #[derive(Debug, Args)]
@@ -46,6 +47,9 @@ pub(super) struct Search {
     /// Name passages that are nearly the same only with the best of them
     #[arg(long)]
     collapse: bool,
+    /// Leave out the re-ranker, where one is configured
+    #[arg(long)]
+    no_rerank: bool,
     /// Say why each hit is visible
     #[arg(long)]
     why: bool,
@@ -61,6 +65,7 @@ impl Search {
             0 => open::pipeline(&Config { embedder_instances: 0, ..config.clone() }, 0, true)?,
             one => open::pipeline(config, one, true)?,
         };
+        let reranker = if self.no_rerank { None } else { open::reranker(config, Some(1))? };
         let mut query = Query {
             text: self.query,
             mode: self.mode,
@@ -76,11 +81,11 @@ impl Search {
         pipeline.embed_query(&mut query);
         query.filter.sources = Some(self.source).filter(|sources| !sources.is_empty());
         let caller = self.user.unwrap_or_default().with_groups(self.groups);
-        let results = pipeline.engine().search(&caller, &query, Timestamp::now())?;
+        let ranked = ranked::search(pipeline.engine(), reranker.as_deref(), None, &caller, &query, Timestamp::now())?;
         if self.json {
-            output::print_json(&results)?;
+            output::print_json(&ranked)?;
         } else {
-            output::print(&answer(&results, output::colours()))?;
+            output::print(&answer(&ranked, output::colours()))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -111,13 +116,17 @@ fn recency(text: &str) -> Result<Recency, String> {
     RecencySettings { half_life: text.to_owned(), weight: None }.read().map_err(str::to_owned)
 }
 
-fn answer(results: &Results, colours: bool) -> String {
+fn answer(ranked: &Ranked, colours: bool) -> String {
+    let results = &ranked.results;
     let mut text = String::new();
     for (place, hit) in results.hits.iter().enumerate() {
         text += &printed(place + 1, hit, colours);
     }
     if results.hits.is_empty() {
         text += "nothing found that this caller may read\n";
+    }
+    if let Some(took) = ranked.rerank_ms {
+        text += &format!("re-ranked in {took:.0} ms\n");
     }
     for warning in &results.warnings {
         text += &format!("warning: {} ({})\n", warning.detail, warning.code);

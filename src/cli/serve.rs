@@ -31,7 +31,9 @@ impl Serve {
             config.listen = listen;
         }
         let pipeline = open::pipeline(&config, config.embedder_instances, false)?;
-        let running = Running::start(Arc::new(Service::new(pipeline, config).with_model()?))?;
+        let reranker = open::reranker(&config, None)?;
+        let service = Service::new(pipeline, config).with_reranker(reranker).with_model()?;
+        let running = Running::start(Arc::new(service))?;
         output::print(&format!("listening on http://{}\n", running.address()))?;
         running.wait()?;
         Ok(ExitCode::SUCCESS)
@@ -62,7 +64,8 @@ impl Running {
             warn_when_public(bound);
             let signal = stop_signal()?;
             let model = service.engine().model().map_or("none", |model| model.name.as_str());
-            tracing::info!(%bound, data = %service.config().data.display(), model, "ready");
+            let reranker = service.config().reranker.as_ref().map_or("none".into(), |dir| dir.to_string_lossy());
+            tracing::info!(%bound, data = %service.config().data.display(), model, %reranker, "ready");
             let stop = async move {
                 tokio::select! {
                     () = signal => {}

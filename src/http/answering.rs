@@ -74,18 +74,20 @@ async fn answer(State(service): State<Shared>, caller: Allowed<ToSearch>, reques
         Some(stream) => stream.as_bool().ok_or_else(|| Problem::bad_request("invalid_field", "stream: true or false"))?,
     };
     let now = Timestamp::now();
-    let mut query = body::object::<SearchBody>(asked)?.query(now, service.policies())?;
+    let asked = body::object::<SearchBody>(asked)?;
+    let rerank = asked.rerank;
+    let mut query = asked.query(now, service.policies())?;
     query.limit = query.limit.min(settings.passages).min(MAX_CITATIONS);
     let caller = caller.caller().clone();
     if !stream {
-        let work = move || Work { service, caller, now, sent: 0, events: None }.run(query, begun);
+        let work = move || Work { service, caller, now, rerank, sent: 0, events: None }.run(query, begun);
         return Ok(Json(place.run(work).await?).into_response());
     }
     let (events, receiver) = mpsc::channel(MAX_EVENTS_WAITING);
     tokio::spawn(async move {
         let failing = events.clone();
         let work = move || {
-            let mut work = Work { service, caller, now, sent: 0, events: Some(events) };
+            let mut work = Work { service, caller, now, rerank, sent: 0, events: Some(events) };
             let body = work.run(query, begun)?;
             work.send("citations", &body.hits.iter().map(|hit| &hit.citation).collect::<Vec<_>>());
             work.send("done", &body);
@@ -108,6 +110,8 @@ struct Work {
     service: Shared,
     caller: Caller,
     now: Timestamp,
+    /// Whether to re-rank, where the request says.
+    rerank: Option<bool>,
     /// How many claims were sent.
     sent: usize,
     /// Absent when the answer is sent whole.
@@ -117,7 +121,8 @@ struct Work {
 impl Work {
     fn run(&mut self, query: Query, begun: Instant) -> Result<AnswerBody, Problem> {
         let question = query.text.clone();
-        let Results { epoch, mode, hits, mut warnings } = search::run(&self.service, &self.caller, query, self.now)?;
+        let Results { epoch, mode, hits, mut warnings } =
+            search::run(&self.service, &self.caller, query, self.rerank, self.now)?.results;
         let warn = |code, detail: &str| Warning { code, source: None, detail: detail.to_owned() };
         let service = self.service.clone();
         let mut report = None;

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use sightline_index::{Caller, Filter, MAX_QUERY_BYTES, Mode, Query, Recency, Results, Sort, SourcePolicy, Timestamp};
+use sightline_index::{Caller, Filter, MAX_QUERY_BYTES, Mode, Query, Recency, Sort, SourcePolicy, Timestamp};
 
 use super::Shared;
 use super::allowed::{Allowed, ToSearch};
@@ -17,6 +17,7 @@ use super::envelope::{fresh_id, milliseconds};
 use super::errors::Problem;
 use super::service::Service;
 use crate::config::{RecencySettings, age};
+use crate::ranked::{self, Ranked};
 
 /// The most hits that one request may ask for.
 const MAX_HITS: usize = 100;
@@ -48,6 +49,9 @@ pub(super) struct SearchBody {
     why: bool,
     #[serde(default)]
     neighbors: u32,
+    /// Absent: where a re-ranker is configured.
+    #[serde(default)]
+    pub(super) rerank: Option<bool>,
     #[serde(default)]
     sort: Sort,
     #[serde(default)]
@@ -93,7 +97,7 @@ struct Answer {
     query_id: String,
     took_ms: f64,
     #[serde(flatten)]
-    results: Results,
+    ranked: Ranked,
 }
 
 fn default_hits() -> usize {
@@ -105,18 +109,25 @@ async fn search(State(service): State<Shared>, caller: Allowed<ToSearch>, reques
     let place = service.searches.enter()?;
     let asked: SearchBody = body::json(request, service.config().max_request_body_bytes).await?;
     let now = Timestamp::now();
+    let rerank = asked.rerank;
     let query = asked.query(now, service.policies())?;
     let caller = caller.caller().clone();
-    let results = place.run(move || run(&service, &caller, query, now)).await?;
-    Ok(Json(Answer { query_id: fresh_id("q"), took_ms: milliseconds(begun), results }))
+    let ranked = place.run(move || run(&service, &caller, query, rerank, now)).await?;
+    Ok(Json(Answer { query_id: fresh_id("q"), took_ms: milliseconds(begun), ranked }))
 }
 
-/// Embeds a query and searches.
-pub(super) fn run(service: &Service, caller: &Caller, mut query: Query, now: Timestamp) -> sightline_index::Result<Results> {
+/// Embeds a query and searches; `rerank` is whether to re-rank, where the request says.
+pub(super) fn run(
+    service: &Service,
+    caller: &Caller,
+    mut query: Query,
+    rerank: Option<bool>,
+    now: Timestamp,
+) -> sightline_index::Result<Ranked> {
     if query.mode != Mode::Keyword {
         service.pipeline().embed_query(&mut query);
     }
-    service.engine().search(caller, &query, now)
+    ranked::search(service.engine(), service.reranker(), rerank, caller, &query, now)
 }
 
 impl SearchBody {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use sightline_index::{Engine, SourcePolicy, Timestamp, Write};
-use sightline_ingest::Pipeline;
+use sightline_ingest::{Pipeline, Reranker};
 
 use super::errors::Problem;
 use super::lane::{Lane, Place};
@@ -18,6 +18,7 @@ use crate::config::{Config, ConfigError};
 #[derive(Debug)]
 pub struct Service {
     pipeline: Pipeline,
+    reranker: Option<Arc<Reranker>>,
     config: Config,
     policies: Arc<BTreeMap<String, SourcePolicy>>,
     /// Absent when the settings name none.
@@ -44,6 +45,7 @@ impl Service {
             lookups: lane(config.max_concurrent_searches),
             policies: Arc::new(config.policies()),
             pipeline,
+            reranker: None,
             config,
         }
     }
@@ -57,6 +59,11 @@ impl Service {
         Ok(self)
     }
 
+    /// The same service, whose searches are re-ranked unless they say otherwise.
+    pub fn with_reranker(self, reranker: Option<Arc<Reranker>>) -> Service {
+        Service { reranker, ..self }
+    }
+
     /// The engine.
     pub fn engine(&self) -> &Arc<Engine> {
         self.pipeline.engine()
@@ -65,6 +72,11 @@ impl Service {
     /// The way in for documents.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
+    }
+
+    /// What re-ranks searches.
+    pub(super) fn reranker(&self) -> Option<&Reranker> {
+        self.reranker.as_deref()
     }
 
     /// The settings.

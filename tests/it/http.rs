@@ -1,6 +1,7 @@
 //! A real server on a free port over a data directory of its own, without a model, and a client for it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 use sightline::config::Config;
 use sightline::http::{Service, serve};
 use sightline_index::{Engine, Guard, KeyRing, NewKey, Options, Scope, Timestamp};
-use sightline_ingest::{Limits, Pipeline, Sandbox};
+use sightline_ingest::{Embedder, Limits, Pipeline, Reranker, Sandbox};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use ureq::Agent;
@@ -36,7 +37,9 @@ impl Server {
         settings(&mut config);
         let engine = Arc::new(Engine::open(dir.path(), &Options::default()).unwrap());
         let pipeline = Pipeline::new(engine, None, Limits::default(), Sandbox::in_process());
-        let service = Arc::new(Service::new(pipeline, config).with_model().unwrap());
+        let open = |dir: &PathBuf| Arc::new(Reranker::open(dir, Embedder::find(None).as_deref(), 1).unwrap());
+        let reranker = config.reranker.as_ref().map(open);
+        let service = Arc::new(Service::new(pipeline, config).with_reranker(reranker).with_model().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {

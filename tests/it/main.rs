@@ -26,6 +26,7 @@ mod oracle;
 mod permissions;
 mod private_engines;
 mod program;
+mod rerank;
 mod revocation;
 mod sealing;
 mod updates;

@@ -182,6 +182,19 @@ pub fn vector_key(model: &str, text: &str) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
+/// What a model reads of a passage: its title and last heading where its text does not begin with them, then its text.
+pub fn in_context(title: Option<&str>, headings: &[String], text: &str) -> String {
+    let mut context = String::new();
+    for part in title.into_iter().chain(headings.last().map(String::as_str)) {
+        let head = text.get(..text.floor_char_boundary(part.len() + 8)).unwrap_or_default();
+        if !context.contains(part) && !head.contains(part) {
+            context.push_str(part);
+            context.push('\n');
+        }
+    }
+    context + text
+}
+
 /// Refuses a source id that is empty, too long or has control characters or slashes.
 pub fn check_source_id(id: &str) -> Result<()> {
     let fine = !id.is_empty() && id.len() <= MAX_SOURCE_ID_BYTES && !id.chars().any(|c| c.is_control() || c == '/');

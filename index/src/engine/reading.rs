@@ -204,10 +204,16 @@ impl Reading {
         self.parts.iter().chain(&self.others).filter(move |part| part.section.version == version)
     }
 
+    /// The text of a passage; `None` in a section that the caller may not read.
+    pub(crate) fn text_at(&self, place: Place) -> Option<&str> {
+        let span = self.span(place)?;
+        self.text.get(span.start..span.end)
+    }
+
     /// The text and citation of a passage. `chunk` is where it stands, when that is known.
     pub(crate) fn cite(&self, engine: &Engine, place: Place, chunk: Option<&ChunkRecord>) -> Option<(&str, Citation)> {
         let span = self.span(place)?;
-        let text = self.text.get(span.start..span.end)?;
+        let text = self.text_at(place)?;
         let section = self.parts.iter().find(|part| Some(part.section.ordinal) == place.section);
         let citation = Citation {
             token: engine.sealer.seal(self.passage(place)?),

@@ -83,12 +83,7 @@ impl Question {
     pub(crate) fn parse(text: &str) -> Question {
         let operators = operators(text);
         let mut plain = text.to_owned();
-        for operator in &operators {
-            for sign in [operator.whole.start..operator.body.start, operator.body.end..operator.whole.end] {
-                // Signs are one byte each.
-                plain.replace_range(sign.clone(), &" ".repeat(sign.len()));
-            }
-        }
+        operators.iter().for_each(|operator| operator.blank_signs(&mut plain));
         let mut question = Question::default();
         let mut clauses: Vec<Vec<Vec<String>>> = vec![Vec::new(); operators.len()];
         let operator_at = |start: usize| {
@@ -159,6 +154,23 @@ impl Question {
     }
 }
 
+/// The words of a query as a person would say them: without signs, and without what is excluded.
+pub(crate) fn plain_words(text: &str) -> String {
+    let mut plain = text.to_owned();
+    for operator in operators(text) {
+        match operator.sign {
+            Some('-') => blank(&mut plain, operator.whole),
+            _ => operator.blank_signs(&mut plain),
+        }
+    }
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Puts a space in the place of each byte, so that others stay where they are.
+fn blank(text: &mut String, range: Range<usize>) {
+    text.replace_range(range.clone(), &" ".repeat(range.len()));
+}
+
 /// A stretch of a query that is not plain words.
 struct Operator {
     /// With its signs.
@@ -170,6 +182,11 @@ struct Operator {
 }
 
 impl Operator {
+    fn blank_signs(&self, text: &mut String) {
+        blank(text, self.whole.start..self.body.start);
+        blank(text, self.body.end..self.whole.end);
+    }
+
     fn prefix_word(&self, plain: &str, stem: &str) -> Word {
         let prefix = analyze::fold(plain.get(self.body.clone()).unwrap_or_default());
         Word::Prefix { prefix, stem: stem.to_owned() }
@@ -277,6 +294,14 @@ mod tests {
         let identifier = parsed("+CVE-2024-3094 -INV/7");
         assert_eq!(identifier.required, [phrase(&["cve", "2024", "3094"])]);
         assert_eq!(identifier.words.last(), Some(&(term("cve-2024-3094"), 1)));
+    }
+
+    #[test]
+    fn words_are_said_without_signs_and_without_what_is_excluded() {
+        let said =
+            plain_words("  rotate +\"signing  key\" -draft \"old keys\" -\"très vieux\" auth* -tmp* at -40 well-known 5\" pipe");
+        assert_eq!(said, "rotate signing key old keys auth at -40 well-known 5\" pipe");
+        assert_eq!(plain_words("-draft -\"東京\""), "");
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub(super) fn newest_first(candidates: &mut [Candidate], view: &View) {
 pub(super) struct Selection<'a> {
     view: &'a View,
     rest: Vec<Candidate>,
+    /// So many of `rest` come before the others, whatever diversity says.
+    first: usize,
     /// By candidate of `rest`: how alike it is to the most alike one that was taken.
     alike: Vec<f32>,
     highest: f32,
@@ -73,13 +75,21 @@ pub(super) struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    /// `diversity` is 0 to 1; `candidates` come in their order without it.
-    pub(super) fn new(view: &'a View, candidates: Vec<Candidate>, diversity: f32, per_document: Option<usize>) -> Selection<'a> {
+    /// `diversity` is 0 to 1; candidates come in their order without it, and `others` after all of `first`.
+    pub(super) fn new(
+        view: &'a View,
+        first: &[Candidate],
+        others: &[Candidate],
+        diversity: f32,
+        per_document: Option<usize>,
+    ) -> Selection<'a> {
+        let candidates = [first, others].concat();
         let highest = candidates.iter().map(|candidate| candidate.score).fold(f32::MIN_POSITIVE, f32::max);
         Selection {
             view,
             alike: vec![0.0; candidates.len()],
             rest: candidates,
+            first: first.len(),
             highest,
             diversity,
             per_document: per_document.unwrap_or(usize::MAX),
@@ -95,6 +105,9 @@ impl<'a> Selection<'a> {
         let full = |candidate: &Candidate| taken.get(&document(candidate)).is_some_and(|count| *count >= per_document);
         let mut best: Option<(usize, f32)> = None;
         for (at, (candidate, alike)) in self.rest.iter().zip(&self.alike).enumerate() {
+            if at == self.first && best.is_some() {
+                break;
+            }
             if full(candidate) {
                 continue;
             }
@@ -107,6 +120,7 @@ impl<'a> Selection<'a> {
             }
         }
         let (at, _) = best?;
+        self.first -= usize::from(at < self.first);
         self.alike.remove(at);
         Some(self.rest.remove(at))
     }

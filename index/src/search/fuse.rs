@@ -21,6 +21,7 @@ pub(super) struct Candidate {
     pub(super) order: u64,
     pub(super) keyword: Option<f32>,
     pub(super) vector: Option<f32>,
+    pub(super) reranker: Option<f32>,
     /// What it is ranked by.
     pub(super) score: f32,
 }
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     fn candidate(chunk: u32, keyword: Option<f32>, vector: Option<f32>) -> Candidate {
-        Candidate { chunk, order: u64::from(chunk), keyword, vector, score: 0.0 }
+        Candidate { chunk, order: u64::from(chunk), keyword, vector, reranker: None, score: 0.0 }
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Ques
     let view = scope.view;
     let candidate = |chunk: u32| {
         let order = view.facts.get(chunk).order;
-        Candidate { chunk, order, keyword: None, vector: None, score: 0.0 }
+        Candidate { chunk, order, keyword: None, vector: None, reranker: None, score: 0.0 }
     };
     // Requirements and exclusions narrow both halves.
     let ranking = if mode != Mode::Vector || question.constrains() {

@@ -1,7 +1,6 @@
 //! One search, from a caller and a query to cited hits.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -11,10 +10,11 @@ use super::arrange::{Recency, Selection, Sort, newest_first, weigh};
 use super::fuse::Candidate;
 use super::query::{Mode, Query, SourcePolicy};
 use super::rank::{Answer, Scope, answer, effective_mode, first_depth, next_depth};
+use super::rerank::{self, Readings, Reranked, Reranking, Scorer};
 use crate::access::{Caller, Permit, SourceNo};
 use crate::catalog::{ChunkRecord, DocumentRecord, sources};
 use crate::citation::Citation;
-use crate::engine::{Engine, Place, Reading, View, Wanted};
+use crate::engine::{Engine, Place, Reading, View};
 use crate::error::{Error, Result};
 use crate::keyword::{self, Question};
 use crate::timestamp::Timestamp;
@@ -64,13 +64,16 @@ pub struct RankedDocument {
     pub score: f32,
 }
 
-/// The scores of the two halves, where they took part.
+/// The scores of the two halves and of the re-ranker, where they took part.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Scores {
     /// BM25 over what the caller may read.
     pub keyword: Option<f32>,
     /// Cosine similarity.
     pub vector: Option<f32>,
+    /// What the re-ranker makes of query and passage, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<f32>,
 }
 
 /// Something that the caller should know of an answer.
@@ -91,15 +94,28 @@ impl Engine {
     /// # Errors
     /// [`Error::Invalid`] for a query out of bounds, or for a `min_epoch` that has not been reached.
     pub fn search(&self, caller: &Caller, query: &Query, now: Timestamp) -> Result<Results> {
+        self.search_with(caller, query, now, None)
+    }
+
+    /// Searches likewise, with the best [`RERANK_CANDIDATES`](super::RERANK_CANDIDATES) passages (or as many as hits are
+    /// wanted) in the order of their scores by `scorer`, put on a scale of 0 to 1 by the logistic function. Recency and the
+    /// like come after. Where passages are left out and hits are missing, the others follow: arranged like them, and scored
+    /// by the place that this gives, the n-th with the (n + 1)-th part of the lowest score before them. When the scorer
+    /// fails, the order stays as it was and a warning says so.
+    ///
+    /// # Errors
+    /// Those of [`Engine::search`].
+    pub fn search_with(&self, caller: &Caller, query: &Query, now: Timestamp, scorer: Option<&Scorer<'_>>) -> Result<Results> {
         query.check(self.model().map_or(0, |model| model.dimensions))?;
-        let (results, lost) = self.attempt(caller, query, now)?;
+        let mut reranking = scorer.and_then(|scorer| Reranking::new(scorer, query));
+        let (results, lost) = self.attempt(caller, query, now, reranking.as_mut())?;
         if !lost {
             return Ok(results);
         }
         // A write under way took a hit. While its lock is held nothing is between commit and publication, so that what came
-        // in the hit's place is found.
+        // in the hit's place is found. Only passages that came in are scored meanwhile.
         let _no_write_under_way = self.hold_writes();
-        Ok(self.attempt(caller, query, now)?.0)
+        Ok(self.attempt(caller, query, now, reranking.as_mut())?.0)
     }
 
     /// The documents of the best passages, each once, without their texts. For measuring rankings deeper than an answer shows.
@@ -147,7 +163,13 @@ impl Engine {
     }
 
     /// One run of a search. True when a candidate could not be shown any more.
-    fn attempt(&self, caller: &Caller, query: &Query, now: Timestamp) -> Result<(Results, bool)> {
+    fn attempt(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        now: Timestamp,
+        mut reranking: Option<&mut Reranking<'_>>,
+    ) -> Result<(Results, bool)> {
         let (permit, view) = self.permit(caller, now);
         if let Some(min) = query.min_epoch.filter(|min| *min > view.epoch) {
             return Err(Error::invalid("min_epoch", format!("epoch {min} has not been reached, this is {}", view.epoch)));
@@ -155,19 +177,28 @@ impl Engine {
         let (permit, view) = (permit.as_ref(), view.as_ref());
         let (mode, mut warnings) = effective_mode(query, view);
         let scope = Scope::new(&self.state.read().access, permit, view, &query.filter);
-        let mut depth = first_depth(query, mode);
-        let (answered, mut shown) = loop {
-            let mut answered = answer(&scope, query, mode, depth)?;
-            let found = answered.candidates.len();
-            self.arrange(&mut answered.candidates, view, query, now);
-            let shown = self.show(permit, view, query, &answered)?;
+        let mut depth = first_depth(query, mode).max(reranking.as_ref().map_or(0, |_| rerank::depth(query)));
+        let (warning, mut shown) = loop {
+            let Answer { candidates, question, warning } = answer(&scope, query, mode, depth)?;
+            let found = candidates.len();
+            let Reranked { mut best, mut rest, lost } = match &mut reranking {
+                Some(reranking) => reranking.run(self, permit, query, candidates)?,
+                None => Reranked { best: candidates, rest: Vec::new(), lost: false },
+            };
+            self.arrange(&mut best, view, query, now);
+            self.arrange(&mut rest, view, query, now);
+            rerank::follow(&best, &mut rest);
+            let selection = Selection::new(view, &best, &rest, query.diversity, query.per_document);
+            let mut shown = self.show(permit, query, &question, selection)?;
+            shown.lost |= lost;
             // Passages that were left out may have kept others from being found.
             match next_depth(depth).filter(|_| query.arranges() && shown.hits.len() < query.limit && found >= depth) {
                 Some(next) => depth = next,
-                None => break (answered, shown),
+                None => break (warning, shown),
             }
         };
-        warnings.extend(answered.warning);
+        warnings.extend(warning);
+        warnings.extend(reranking.and_then(|reranking| reranking.warning()));
         // The answer obeys the epoch at which it is sent, not the one at which it began.
         let (current, latest) = self.permit(caller, now);
         let admits = |chunk: u32| current.admits(latest.classes.get(chunk));
@@ -204,16 +235,15 @@ impl Engine {
     }
 
     /// Reads what is shown.
-    fn show(&self, permit: &Permit, view: &View, query: &Query, answered: &Answer) -> Result<Shown> {
-        let mut readings = BTreeMap::new();
+    fn show(&self, permit: &Permit, query: &Query, question: &Question, mut selection: Selection<'_>) -> Result<Shown> {
+        let mut readings = Readings::default();
         let mut shown = Shown::default();
         let mut runs: Vec<Runs> = Vec::new();
-        let mut selection = Selection::new(view, answered.candidates.clone(), query.diversity, query.per_document);
         self.catalog.read(|db| {
             while shown.hits.len() < query.limit
                 && let Some(candidate) = selection.next()
             {
-                let Some(hit) = self.hit(db, permit, &candidate, query, &answered.question, &mut readings)? else {
+                let Some(hit) = self.hit(db, permit, &candidate, query, question, &mut readings)? else {
                     shown.lost = true;
                     continue;
                 };
@@ -242,22 +272,9 @@ impl Engine {
         candidate: &Candidate,
         query: &Query,
         question: &Question,
-        readings: &mut BTreeMap<i64, Option<Arc<Reading>>>,
+        readings: &mut Readings,
     ) -> Result<Option<Hit>> {
-        let Some(chunk) = ChunkRecord::get(db, candidate.chunk)? else { return Ok(None) };
-        let reading = match readings.get(&chunk.doc) {
-            Some(reading) => reading.clone(),
-            None => {
-                let document = DocumentRecord::by_num(db, chunk.doc)?.filter(|document| document.deleted_at.is_none());
-                let reading = match document {
-                    Some(document) => Reading::open(db, permit, document, Wanted::Newest)?.map(Arc::new),
-                    None => None,
-                };
-                readings.insert(chunk.doc, reading.clone());
-                reading
-            }
-        };
-        let Some(reading) = reading else { return Ok(None) };
+        let Some((chunk, reading)) = readings.of(db, permit, candidate.chunk)? else { return Ok(None) };
         let place = with_neighbors(db, &reading, &chunk, query.neighbors)?;
         let Some((text, citation)) = reading.cite(self, place, Some(&chunk)) else { return Ok(None) };
         let highlights = keyword::matches(text, |term| question.means(term));
@@ -266,7 +283,7 @@ impl Engine {
             highlights: highlights.into_iter().map(|span| [span.start, span.end]).collect(),
             text: text.to_owned(),
             citation,
-            scores: Scores { keyword: candidate.keyword, vector: candidate.vector },
+            scores: Scores { keyword: candidate.keyword, vector: candidate.vector, reranker: candidate.reranker },
             why: None,
             duplicates: Vec::new(),
         }))

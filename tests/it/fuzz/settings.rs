@@ -11,6 +11,8 @@ pub(super) fn targets() -> Vec<Target> {
             "data",
             "listen",
             "model",
+            "reranker",
+            "reranker_instances",
             "embedder_instances",
             "max_request_body_bytes",
             "max_concurrent_puts",
@@ -28,7 +30,7 @@ pub(super) fn targets() -> Vec<Target> {
         ],
         seeds: || {
             texts(&[
-                "data = './d'\nlisten = '0.0.0.0:1'\nmodel = 'hub:x'\nembedder_instances = 2\n",
+                "data = './d'\nlisten = '0.0.0.0:1'\nmodel = 'hub:x'\nembedder_instances = 2\nreranker = 'r'\nreranker_instances = 1\n",
                 "max_request_body_bytes = 5\nmax_concurrent_searches = 1\nmax_concurrent_puts = 1\nmax_concurrent_changes = 9\n",
                 "max_waiting_requests = 0\nmax_batch_receipts_waiting = 1\nrequest_timeout_seconds = 60\nshutdown_grace_seconds = 20\n\
                  allow_asserted_groups = true # so\n",

@@ -30,8 +30,8 @@ impl Arrangement {
 }
 
 impl Naive {
-    /// The hits among candidates, best first, each with the documents of its duplicates.
-    pub(super) fn arrange(&self, wanted: &Arrangement, mut hits: Vec<Hit>, limit: usize) -> Vec<(Hit, Vec<Key>)> {
+    /// Candidates in their order without diversity.
+    fn ordered(&self, wanted: &Arrangement, mut hits: Vec<Hit>) -> Vec<Hit> {
         let modified = |hit: &Hit| self.documents[&hit.key].modified.div_euclid(1000);
         for hit in &mut hits {
             let recency = if wanted.recency.is_some() { wanted.recency } else { wanted.policies.get(&hit.key.0).copied() };
@@ -41,9 +41,20 @@ impl Naive {
                 hit.score -= hit.score.abs() * lost as f32;
             }
         }
-        let mut rest = super::naive::best(hits.into_iter(), usize::MAX);
+        let mut hits = super::naive::best(hits.into_iter(), usize::MAX);
         if wanted.newest_first {
-            rest.sort_by_key(|hit| -modified(hit));
+            hits.sort_by_key(|hit| -modified(hit));
+        }
+        hits
+    }
+
+    /// The hits among candidates, best first, each with the documents of its duplicates. `others` come where hits are missing.
+    pub(super) fn arrange(&self, wanted: &Arrangement, first: Vec<Hit>, others: Vec<Hit>, limit: usize) -> Vec<(Hit, Vec<Key>)> {
+        let mut rest = self.ordered(wanted, first);
+        let lowest = rest.iter().map(|hit| hit.score).fold(1.0, f32::min);
+        let mut others = self.ordered(wanted, others);
+        for (at, other) in others.iter_mut().enumerate() {
+            other.score = lowest / (at + 2) as f32;
         }
         let highest = rest.iter().map(|hit| hit.score).fold(f32::MIN_POSITIVE, f32::max);
         let mut shown: Vec<(Hit, Vec<Key>)> = Vec::new();
@@ -63,7 +74,13 @@ impl Naive {
                     best = Some(at);
                 }
             }
-            let Some(best) = best else { break };
+            let Some(best) = best else {
+                if others.is_empty() {
+                    break;
+                }
+                rest = std::mem::take(&mut others);
+                continue;
+            };
             let hit = rest.remove(best);
             let copy = wanted.collapse.then(|| shown.iter().position(|(other, _)| self.nearly_same(&hit, other))).flatten();
             match copy {

@@ -5,6 +5,7 @@ mod arranged;
 pub(crate) mod dice;
 mod history;
 mod naive;
+mod reranked;
 
 pub(crate) use history::{Script, compare, open, run};
 pub(crate) use naive::Naive;

@@ -114,6 +114,7 @@ pub(crate) struct Hit {
     pub(crate) score: f32,
     pub(crate) keyword: Option<f32>,
     pub(crate) vector: Option<f32>,
+    pub(crate) reranker: Option<f32>,
     order: u64,
 }
 
@@ -190,6 +191,7 @@ pub(crate) struct Question {
     /// Seconds.
     pub(crate) modified_after: Option<i64>,
     pub(crate) arrangement: Arrangement,
+    pub(crate) rerank: bool,
 }
 
 impl Naive {
@@ -362,17 +364,23 @@ impl Naive {
     pub(crate) fn search(&self, who: &Who, question: &Question) -> Vec<(Hit, Vec<Key>)> {
         let arranged = !question.arrangement.is_default();
         let of_half = if arranged || question.mode == Mode::Hybrid { CANDIDATES.max(question.limit) } else { question.limit };
-        let mut depth = of_half;
+        let mut depth = of_half.max(question.reranked().unwrap_or(0));
         loop {
             let strict = self.candidates(who, question, true, depth);
             let candidates = if strict.is_empty() { self.candidates(who, question, false, depth) } else { strict };
             let found = candidates.len();
-            let shown = self.arrange(&question.arrangement, candidates, question.limit);
+            let (first, others) = self.rerank(question, candidates);
+            let shown = self.arrange(&question.arrangement, first, others, question.limit);
             if !arranged || shown.len() >= question.limit || found < depth || depth >= MAX_CANDIDATES {
                 return shown;
             }
             depth = MAX_CANDIDATES.min(depth * 4);
         }
+    }
+
+    /// Whether a caller may read a passage with this text.
+    pub(crate) fn reads(&self, who: &Who, text: &str) -> bool {
+        self.seen(who).iter().any(|seen| seen.passage.text == text)
     }
 
     pub(super) fn passage(&self, hit: &Hit) -> &Passage {
@@ -400,6 +408,7 @@ impl Naive {
                 score: 0.0,
                 keyword: bm25(&words, at, &asked),
                 vector: seen.passage.vector.as_ref().map(|vector| dot(vector, &question.vector)),
+                reranker: None,
                 order: order(seen.key, seen.ordinal),
             })
             .collect();

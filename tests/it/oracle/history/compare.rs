@@ -1,10 +1,12 @@
 //! What is compared after each step of a history: searches, documents, citations and explanations of every caller.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use sightline_index::{Recency, Sort, SourcePolicy};
+use sightline_index::{Recency, Scorer, Sort, SourcePolicy};
 
 use super::super::arranged::Arrangement;
+use super::super::reranked;
 use super::*;
 
 impl History {
@@ -20,6 +22,7 @@ impl History {
                 labels: if self.dice.chance(10) { self.labels() } else { BTreeMap::new() },
                 modified_after: self.dice.chance(10).then(|| self.dice.below(100) as i64),
                 arrangement: if self.dice.chance(40) { self.arrangement() } else { Arrangement::default() },
+                rerank: self.dice.chance(30),
             };
             self.compare_search(&who, &question);
             let key = self.key();
@@ -70,7 +73,19 @@ impl History {
             ..Query::default()
         };
         let expected = self.naive.search(who, question);
-        let found = self.engine().search(&caller(who), &query, Timestamp(self.naive.now)).unwrap();
+        // What is given to score may be read.
+        let unreadable = RefCell::new(Vec::new());
+        let scorer = |words: &str, texts: &[&str]| {
+            let hidden = texts.iter().filter(|text| !self.naive.reads(who, text.lines().last().unwrap()));
+            unreadable.borrow_mut().extend(hidden.map(|text| (*text).to_owned()));
+            Ok(texts.iter().map(|text| reranked::score(words, text)).collect())
+        };
+        let scorer = question.rerank.then_some(&scorer as &Scorer<'_>);
+        let found = self.engine().search_with(&caller(who), &query, Timestamp(self.naive.now), scorer).unwrap();
+        for text in unreadable.into_inner() {
+            self.tally.leaks += 1;
+            self.note(format!("{who:?}: the re-ranker was given {text:?}"));
+        }
         self.tally.hits += found.hits.len() as u64;
         for hit in &found.hits {
             let key = (hit.citation.source.clone(), hit.citation.document.clone());
@@ -84,7 +99,7 @@ impl History {
                 self.note(format!("{who:?} was shown {key:?}: {:?}", hit.text));
             }
         }
-        let describe = |key: &Key, ordinal: usize, scores: (f32, Option<f32>, Option<f32>), duplicates: &[Key]| {
+        let describe = |key: &Key, ordinal: usize, scores: [Option<f32>; 4], duplicates: &[Key]| {
             let document = &self.naive.documents[key];
             let version = document.versions.last().unwrap();
             let text = self.naive.text(who, key, version);
@@ -102,7 +117,10 @@ impl History {
         };
         let expected: Vec<_> = expected
             .iter()
-            .map(|(hit, copies)| describe(&hit.key, hit.ordinal, (hit.score, hit.keyword, hit.vector), copies))
+            .map(|(hit, copies)| {
+                let scores = [Some(hit.score), hit.keyword, hit.vector, hit.reranker];
+                describe(&hit.key, hit.ordinal, scores, copies)
+            })
             .collect();
         let got: Vec<_> = found
             .hits
@@ -110,7 +128,7 @@ impl History {
             .map(|hit| {
                 let citation = &hit.citation;
                 let key = (citation.source.clone(), citation.document.clone());
-                let scores = bits((hit.score, hit.scores.keyword, hit.scores.vector));
+                let scores = bits([Some(hit.score), hit.scores.keyword, hit.scores.vector, hit.scores.reranker]);
                 let version = (citation.version as usize, citation.ingested_at.0);
                 let copies: Vec<Key> = hit.duplicates.iter().map(|copy| (copy.source.clone(), copy.document.clone())).collect();
                 (key, version, hit.text.clone(), citation.document_hash.clone(), scores, copies)
@@ -118,8 +136,8 @@ impl History {
             .collect();
         if expected != got {
             self.tally.differences += 1;
-            let Question { mode, parts, arrangement, .. } = question;
-            self.note(format!("{who:?} asked {mode:?} {parts:?} {arrangement:?}\nexpected {expected:#?}\ngot {got:#?}"));
+            let Question { mode, parts, arrangement, rerank, .. } = question;
+            self.note(format!("{who:?} asked {mode:?} {parts:?} {arrangement:?} {rerank}\nexpected {expected:#?}\ngot {got:#?}"));
         }
         for hit in &found.hits {
             let (citation, key) = (&hit.citation, (hit.citation.source.clone(), hit.citation.document.clone()));
@@ -298,8 +316,8 @@ fn place_of(naive: &Naive, who: &Who, key: &Key, version: &Version, start: usize
     visible_passages(naive, who, key, version).position(|at| start_of(at) == start)
 }
 
-fn bits(scores: (f32, Option<f32>, Option<f32>)) -> (u32, Option<u32>, Option<u32>) {
-    (scores.0.to_bits(), scores.1.map(f32::to_bits), scores.2.map(f32::to_bits))
+fn bits(scores: [Option<f32>; 4]) -> [Option<u32>; 4] {
+    scores.map(|score| score.map(f32::to_bits))
 }
 
 fn recency((half_life_seconds, weight): (u64, f32)) -> Recency {
