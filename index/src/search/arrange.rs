@@ -142,7 +142,7 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// What tells documents apart; see [`crate::engine::Facts`].
+/// What tells documents apart; see `Facts` in `engine/state.rs`.
 fn document(candidate: &Candidate) -> u64 {
     candidate.order >> 20
 }
