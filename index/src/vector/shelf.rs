@@ -13,7 +13,7 @@ use super::graph::{self, MIN_GRAPH_ROWS};
 use super::held::Held;
 use super::segment::{Origin, Segment, path};
 use super::snapshot::VectorSnapshot;
-use crate::access::{ClassNo, DEAD};
+use crate::access::ClassNo;
 use crate::error::{Error, Result};
 use crate::rows::Rows;
 
@@ -153,24 +153,24 @@ pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, sizes: Siz
         let size = whole.into_iter().find(|size| vectors.tail().len() >= *size).unwrap_or(sizes.seal_rows);
         return Some(Sealing { rows: rows.take(size as usize).collect(), replaced: Vec::new() });
     }
-    let segments = || vectors.segments().iter().map(|held| held.segment.as_ref());
-    let mut small: Vec<&Segment> = segments().filter(|segment| segment.len() < sizes.small()).collect();
+    let segments = || vectors.segments().iter();
+    let mut small: Vec<&Held> = segments().filter(|held| held.segment.len() < sizes.small()).collect();
     if small.len() >= MERGE_SEGMENTS {
-        small.sort_by_key(|segment| segment.len());
+        small.sort_by_key(|held| held.segment.len());
         let mut sum = 0;
-        let fitting = small.into_iter().take_while(|segment| {
-            sum += segment.len();
+        let fitting = small.into_iter().take_while(|held| {
+            sum += held.segment.len();
             sum <= sizes.full()
         });
         return Some(rewriting(&fitting.collect::<Vec<_>>(), classes));
     }
-    let half = |segment: &&Segment| (sizes.small()..=sizes.half()).contains(&segment.len());
-    let halves: Vec<&Segment> = segments().filter(half).take(2).collect();
+    let half = |held: &&Held| (sizes.small()..=sizes.half()).contains(&held.segment.len());
+    let halves: Vec<&Held> = segments().filter(half).take(2).collect();
     if halves.len() == 2 {
         return Some(rewriting(&halves, classes));
     }
     let worn = |held: &&Held| u64::from(held.stale_rows()) * 100 > u64::from(held.segment.len()) * MAX_STALE_PERCENT;
-    vectors.segments().iter().find(worn).map(|held| rewriting(&[&held.segment], classes))
+    segments().find(worn).map(|held| rewriting(&[held], classes))
 }
 
 /// A segment that should have a graph.
@@ -216,16 +216,15 @@ fn open_graph(segment: &Segment, write: bool) {
     }
 }
 
-/// These segments become one of the rows that are still as they were sealed.
-fn rewriting(segments: &[&Segment], classes: &Rows<ClassNo>) -> Sealing {
+/// These segments become one of the rows that are still as they were sealed. A row that moved away and back is in a later
+/// segment as well: it is stale in this one, although its class is that of then.
+fn rewriting(segments: &[&Held], classes: &Rows<ClassNo>) -> Sealing {
     let mut sealing = Sealing::default();
-    for segment in segments {
-        sealing.replaced.push(segment.id());
-        for (class, rows) in segment.runs() {
-            let chunks = segment.chunks().get(rows.start as usize..rows.end as usize).unwrap_or_default();
-            let chunks = chunks.iter().map(|chunk| u32::from_le_bytes(*chunk));
-            sealing.rows.extend(chunks.filter(|chunk| class != DEAD && classes.get(*chunk) == class).map(|chunk| (class, chunk)));
-        }
+    for held in segments {
+        sealing.replaced.push(held.segment.id());
+        let rows = (0..).zip(held.segment.chunks()).filter(|(at, _)| !held.is_stale(*at));
+        let chunks = rows.map(|(_, chunk)| u32::from_le_bytes(*chunk));
+        sealing.rows.extend(chunks.map(|chunk| (classes.get(chunk), chunk)));
     }
     sealing
 }

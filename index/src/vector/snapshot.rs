@@ -148,13 +148,14 @@ impl VectorSnapshot {
     }
 
     /// Adds a segment, and notes where its rows are. A row that moved between classes can be in several segments, and in
-    /// more than one as it is now; one of them counts.
+    /// more than one as it is now; one of them counts. Segments of earlier releases can hold a row twice.
     fn hold(&mut self, segment: Arc<Segment>, classes: &Rows<ClassNo>) {
         let mut held = Held::new(segment.clone(), classes);
         for (at, chunk) in (0..).zip(segment.chunks()) {
             let chunk = u32::from_le_bytes(*chunk);
             let place = self.places.get(chunk);
-            if place.segment() != 0 && self.settled(place) {
+            let own = place.segment() == segment.id();
+            if own && !held.is_stale(place.at) || !own && place.segment() != 0 && self.settled(place) {
                 held.set_stale(at, true);
             } else if place.segment() == 0 || !held.is_stale(at) {
                 self.places.get_mut(chunk).seal(segment.id(), at);
@@ -163,9 +164,20 @@ impl VectorSnapshot {
         self.segments.push(held);
     }
 
-    /// Checks every byte of every segment; a line for each that is damaged.
+    /// Checks every byte of every segment, and that no row is found twice; a line for each segment that is damaged or holds
+    /// such a row.
     pub(crate) fn verify(&self) -> Vec<String> {
-        self.segments.iter().filter_map(|held| held.segment.verify().err()).map(|error| error.to_string()).collect()
+        let mut found: Rows<bool> = Rows::default();
+        let mut wrong = Vec::new();
+        for held in &self.segments {
+            wrong.extend(held.segment.verify().err().map(|error| error.to_string()));
+            let rows = (0..).zip(held.segment.chunks()).filter(|(at, _)| !held.is_stale(*at));
+            let again = rows.filter(|(_, chunk)| std::mem::replace(found.get_mut(u32::from_le_bytes(**chunk)), true)).count();
+            if again > 0 {
+                wrong.push(format!("vectors: {again} rows of segment {} are found twice", held.segment.id()));
+            }
+        }
+        wrong
     }
 
     /// What is wrong with a live row, which must be this vector.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::shelf::{Sealing, Segments};
+use super::shelf::{Sealing, Segments, Sizes, plan};
 use super::*;
 use crate::access::{Bits, ClassNo, DEAD};
 use crate::rows::Rows;
@@ -24,7 +24,8 @@ impl Index {
     fn new(dimensions: usize) -> Index {
         let dir = tempfile::tempdir().unwrap();
         let store = VectorStore::open(dir.path(), CATALOG, dimensions, 0, true).unwrap();
-        let (shelf, segments) = Shelf::open(dir.path(), CATALOG, dimensions, 0, true).unwrap();
+        let (mut shelf, segments) = Shelf::open(dir.path(), CATALOG, dimensions, 0, true).unwrap();
+        shelf.sizes = Sizes { seal_rows: 24 };
         let snapshot = VectorSnapshot::new(&store, segments, &Rows::default());
         Index { dir, store, shelf, snapshot, classes: Rows::default(), end: 0, seq: 0 }
     }
@@ -40,6 +41,15 @@ impl Index {
         self.seq += 1;
         *self.classes.get_mut(chunk) = class;
         self.snapshot.place(chunk, class);
+    }
+
+    /// Every so many rows take this class, when they live.
+    fn change(&mut self, every: u32, class: ClassNo) {
+        for chunk in (0..self.end).step_by(every as usize) {
+            if self.classes.get(chunk) != DEAD {
+                self.set(chunk, class);
+            }
+        }
     }
 
     /// Seals what `chosen` picks of the tail, together with segments that it picks by their place.
@@ -59,11 +69,22 @@ impl Index {
         self.shelf.delete(&sealing);
     }
 
+    /// What the upkeep thread does, until there is nothing to do.
+    fn keep_up(&mut self, mut between: impl FnMut(&mut Index)) {
+        while let Some(sealing) = plan(&self.snapshot, &self.classes, self.shelf.sizes) {
+            let made = self.shelf.seal(&self.snapshot, &sealing, self.seq).unwrap();
+            between(self);
+            self.snapshot.adopt(&self.classes, &sealing, made);
+            self.shelf.delete(&sealing);
+        }
+    }
+
     fn reopen(&mut self) {
         self.store.checkpoint(self.seq).unwrap();
         let dimensions = self.store.dimensions();
         self.store = VectorStore::open(self.dir.path(), CATALOG, dimensions, self.seq, true).unwrap();
-        let (shelf, segments) = Shelf::open(self.dir.path(), CATALOG, dimensions, self.seq, true).unwrap();
+        let (mut shelf, segments) = Shelf::open(self.dir.path(), CATALOG, dimensions, self.seq, true).unwrap();
+        shelf.sizes = self.shelf.sizes;
         self.shelf = shelf;
         self.rebuild(segments);
     }
@@ -132,6 +153,13 @@ enum Step {
         moved: u32,
         class: ClassNo,
     },
+    /// Rows move to and fro, and the upkeep thread works after each time, while others move once.
+    Upkeep {
+        every: u32,
+        classes: [ClassNo; 2],
+        times: usize,
+        moved: u32,
+    },
     Reopen,
 }
 
@@ -140,6 +168,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (1u32..300, any::<u64>(), 2u32..9).prop_map(|(rows, seed, same)| Step::Add { rows, seed, same }),
         (1u32..20, 0u32..7).prop_map(|(every, class)| Step::Move { every, class }),
         (1u32..4, 2u32..9, 0u32..7).prop_map(|(every, moved, class)| Step::Seal { every, moved, class }),
+        (1u32..9, [1u32..7, 1u32..7], 1usize..9, 2u32..9).prop_map(|(every, classes, times, moved)| Step::Upkeep {
+            every,
+            classes,
+            times,
+            moved
+        }),
         Just(Step::Reopen),
     ];
     prop::collection::vec(step, 1..12)
@@ -166,16 +200,18 @@ fn apply(index: &mut Index, dimensions: usize, step: &Step) {
                 }
             }
         }
-        Step::Seal { every, moved, class } => index.seal(
-            |at| at % every == 0,
-            |index| {
-                for chunk in (0..index.end).step_by(moved as usize) {
-                    if index.classes.get(chunk) != DEAD {
-                        index.set(chunk, class);
+        Step::Seal { every, moved, class } => index.seal(|at| at % every == 0, |index| index.change(moved, class)),
+        Step::Upkeep { every, classes, times, moved } => {
+            for time in 0..times {
+                index.change(every, classes[time % 2]);
+                let mut first = true;
+                index.keep_up(|index| {
+                    if std::mem::take(&mut first) {
+                        index.change(moved, classes[1]);
                     }
-                }
-            },
-        ),
+                });
+            }
+        }
         Step::Reopen => index.reopen(),
     }
 }
@@ -194,6 +230,7 @@ proptest! {
         let mut value = noise(seed);
         for step in &steps {
             apply(&mut index, dimensions, step);
+            prop_assert_eq!(index.snapshot.verify(), Vec::<String>::new());
             let query: Vec<f32> = (0..dimensions).map(|_| value()).collect();
             let query = normalized(&query, dimensions).unwrap();
             let expected = index.definition(&permitted, &query, limit);
@@ -270,6 +307,21 @@ fn damaged_segments_are_noticed_and_made_anew() {
     std::fs::write(&path, &whole[..whole.len() - 64]).unwrap();
     index.reopen();
     assert_eq!((index.snapshot.segments().len(), index.snapshot.waiting_rows()), (0, 100));
+}
+
+#[test]
+fn a_row_that_a_segment_holds_twice_is_found_once() {
+    let mut index = Index::new(64);
+    index.add(7, &[1.0; 64], 1);
+    let sealing = Sealing { rows: vec![(1, 7), (1, 7)], replaced: Vec::new() };
+    let made = index.shelf.seal(&index.snapshot, &sealing, index.seq).unwrap();
+    index.snapshot.adopt(&index.classes, &sealing, made);
+    let query = normalized(&[1.0; 64], 64).unwrap();
+    for _ in 0..2 {
+        assert_eq!(index.search(&bits(&[1]), &query, 10, false), [(7, 1.0)]);
+        assert!(index.snapshot.verify().is_empty());
+        index.reopen();
+    }
 }
 
 #[test]

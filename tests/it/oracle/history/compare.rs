@@ -137,7 +137,10 @@ impl History {
         if expected != got {
             self.tally.differences += 1;
             let Question { mode, parts, arrangement, rerank, .. } = question;
-            self.note(format!("{who:?} asked {mode:?} {parts:?} {arrangement:?} {rerank}\nexpected {expected:#?}\ngot {got:#?}"));
+            let at = expected.iter().zip(&got).take_while(|(expected, got)| expected == got).count();
+            let counts = format!("{} hits, not {}", got.len(), expected.len());
+            let hit = format!("hit {at} is {:?}, not {:?}", got.get(at), expected.get(at));
+            self.note(format!("{who:?} asked {mode:?} {parts:?} {arrangement:?} {rerank}: {counts}; {hit}"));
         }
         for hit in &found.hits {
             let (citation, key) = (&hit.citation, (hit.citation.source.clone(), hit.citation.document.clone()));
