@@ -86,7 +86,7 @@ pub enum Error {
         /// The label that it lacks, as `key=value`.
         label: String,
     },
-    /// A write failed half-way in memory after it was made durable; writes are refused until the store is reopened.
+    /// A write failed half-way after it was made durable, or what was written could not be flushed; writes are refused until the store is reopened.
     #[error("writes are refused since an earlier failure ({reason}); restart to recover, nothing acknowledged is lost")]
     Poisoned {
         /// The earlier failure.
@@ -99,6 +99,12 @@ impl Error {
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::Io { path, source }
+    }
+
+    /// Wraps a flush that failed: whatever the reason, what was written before it may be lost.
+    pub(crate) fn flush(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        move |error| Error::Io { path, source: std::io::Error::other(format!("it could not be flushed: {error}")) }
     }
 
     /// An input that was refused before anything was written.
@@ -119,6 +125,8 @@ impl Error {
                 matches!(failure.code, ErrorCode::DiskFull | ErrorCode::ReadOnly)
             }
             Error::NotStored { out_of_space, .. } => *out_of_space,
+            Error::Io { source, .. } => no_space(source),
+            Error::Keyword(tantivy::TantivyError::IoError(source)) => no_space(source),
             _ => false,
         }
     }
@@ -138,6 +146,12 @@ impl Error {
     pub(crate) fn corrupt(what: impl Into<String>, detail: impl std::fmt::Display) -> Error {
         Error::Corrupt { what: what.into(), detail: detail.to_string() }
     }
+}
+
+/// True for a disk that is full or may not be written.
+fn no_space(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem)
 }
 
 /// A result of this crate.

@@ -88,6 +88,7 @@ impl Engine {
                 results.push(writing.batch(batch.writes, batch.now)?);
             }
             let (seq, epoch) = (writing.seq, writing.epoch);
+            Writer::put_vectors(&mut writer.vectors, &writing.effects)?;
             (results, (writing.commit()?, seq, epoch))
         };
         let (effects, seq, epoch) = committed;

@@ -176,7 +176,8 @@ impl Engine {
         Ok((write, terms))
     }
 
-    /// Brings the indexes and the memory to what was committed, then lets searches see it.
+    /// Brings the indexes and the memory to what was committed, then lets searches see it. Vectors are there already: whatever
+    /// needs room on the disk comes before the commit, or can be done later.
     fn publish(&self, writer: &mut Writer, effects: Vec<Effect>, seq: u64, epoch: u64) -> Result<()> {
         let mut indexed = false;
         let mut effects = effects;
@@ -184,9 +185,6 @@ impl Engine {
             match effect {
                 Effect::Chunk(row) => {
                     writer.keyword.add(row.chunk, std::mem::take(&mut row.terms))?;
-                    if let (Some(store), Some(values)) = (&mut writer.vectors, &row.vector) {
-                        store.put(row.chunk, values)?;
-                    }
                     indexed = true;
                     writer.unsynced += 1;
                 }
@@ -219,7 +217,7 @@ impl Engine {
             self.upkeep.iter().for_each(|upkeep| upkeep.notice(&state.view));
         }
         if writer.unsynced >= CHECKPOINT_CHUNKS {
-            writer.checkpoint(seq)?;
+            writer.checkpoint_or_put_off(seq)?;
         }
         Ok(())
     }
@@ -346,6 +344,27 @@ impl Engine {
 }
 
 impl Writer {
+    /// Writes the vectors of new chunks where searches will read them; no permit admits the chunks before they are published.
+    fn put_vectors(vectors: &mut Option<VectorStore>, effects: &[Effect]) -> Result<()> {
+        let Some(store) = vectors else { return Ok(()) };
+        effects.iter().try_for_each(|effect| match effect {
+            Effect::Chunk(row) => row.vector.as_ref().map_or(Ok(()), |values| store.put(row.chunk, values)),
+            _ => Ok(()),
+        })
+    }
+
+    /// A full disk puts a checkpoint off: nothing depends on it but how long the next open takes.
+    fn checkpoint_or_put_off(&mut self, seq: u64) -> Result<()> {
+        match self.checkpoint(seq) {
+            Err(error) if error.is_out_of_space() => {
+                tracing::warn!(%error, "the indexes could not be written; they stay in memory until there is room");
+                self.unsynced = 0;
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
     fn checkpoint(&mut self, seq: u64) -> Result<()> {
         self.keyword.checkpoint(seq)?;
         if let Some(vectors) = &mut self.vectors

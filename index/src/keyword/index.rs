@@ -170,7 +170,10 @@ impl KeywordIndex {
 
     /// Makes what was added part of the next snapshot.
     pub(crate) fn publish(&mut self) -> Result<()> {
-        self.finish_merge(false)?;
+        match self.finish_merge(false) {
+            Err(error) if error.is_out_of_space() => tracing::warn!(%error, "the keyword index keeps the files that it merged"),
+            finished => finished?,
+        }
         if self.pending.is_empty() {
             return Ok(());
         }

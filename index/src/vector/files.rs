@@ -78,7 +78,7 @@ impl RowFiles {
 
     /// Makes the rows durable.
     pub(super) fn sync(&self) -> Result<()> {
-        self.files.iter().enumerate().try_for_each(|(at, (file, _))| file.sync_data().map_err(Error::io(self.path(at))))
+        self.files.iter().enumerate().try_for_each(|(at, (file, _))| file.sync_data().map_err(Error::flush(self.path(at))))
     }
 
     /// What a search reads.

@@ -4,7 +4,7 @@
 mod arranged;
 pub(crate) mod dice;
 mod history;
-mod naive;
+pub(crate) mod naive;
 mod reranked;
 
 pub(crate) use history::{Script, compare, open, run};
