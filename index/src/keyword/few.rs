@@ -174,7 +174,7 @@ impl Few {
         ranking: &Ranking,
         segment: &Segment,
         excerpts: &[Arc<Excerpt>],
-        best: &mut Best<'_>,
+        best: &mut Best,
         may_be_hit: impl Fn(u32, u32) -> bool,
         order: impl Fn(u32) -> u64,
     ) {

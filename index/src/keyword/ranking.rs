@@ -3,7 +3,6 @@
 //! Document frequencies are counted over readable chunks; requirements and exclusions narrow which chunks are hits and change
 //! no score.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use tantivy::schema::IndexRecordOption;
@@ -16,7 +15,7 @@ use super::index::KeywordSnapshot;
 use super::query::Question;
 use super::readable::{Part as Admitted, Readable, contains};
 use super::segment::Segment;
-use super::top::{Best, Leaf, Threshold, collect, windows};
+use super::top::{Best, Leaf, collect};
 use crate::error::Result;
 
 /// A question that is ready to be answered.
@@ -45,32 +44,6 @@ enum Words {
     /// Where few documents are: the postings among them.
     Few(Vec<Arc<Excerpt>>),
     Many(Vec<Option<Arc<WordList>>>),
-}
-
-/// Windows of a segment in which to look for the best.
-struct Task<'a> {
-    part: &'a Part,
-    admitted: &'a Admitted,
-    bits: &'a [u64],
-    windows: Range<usize>,
-}
-
-/// Takes the second half of the windows out of some tasks.
-fn halve<'a>(tasks: &mut Vec<Task<'a>>) -> Vec<Task<'a>> {
-    let mut left = tasks.iter().map(|task| task.windows.len()).sum::<usize>() / 2;
-    let mut taken = Vec::new();
-    tasks.retain_mut(|task| {
-        let Range { start, end } = task.windows;
-        // What is small is not divided.
-        let cut = if matches!(task.part.words, Words::Many(_)) { end.min(start + left) } else { end };
-        left = left.saturating_sub(end - start);
-        if cut < end {
-            taken.push(Task { windows: cut..end, ..*task });
-        }
-        task.windows = start..cut;
-        cut > start
-    });
-    taken
 }
 
 impl Words {
@@ -119,57 +92,26 @@ impl Ranking {
         Ok(Ranking { average, norms: Box::new(norms(average)), weights, parts, readable })
     }
 
-    /// How many chunks are readable.
-    pub(crate) fn readable(&self) -> usize {
-        self.readable.parts.iter().map(|part| part.count as usize).sum()
-    }
-
-    /// The best `limit` chunks that have one of the words, for which `wanted` holds, best first; equal scores by `order`. With
-    /// `split`, two threads look for them.
-    pub(crate) fn top(
-        &self,
-        limit: usize,
-        split: bool,
-        wanted: impl Fn(u32) -> bool + Sync,
-        order: impl Fn(u32) -> u64 + Sync,
-    ) -> Result<Vec<(u32, f32)>> {
-        let mut tasks: Vec<Task<'_>> = (self.parts.iter().zip(&self.readable.parts))
-            .filter(|(_, admitted)| admitted.count > 0)
-            .map(|(part, admitted)| {
-                let bits = part.eligible.as_ref().unwrap_or(&admitted.bits);
-                Task { part, admitted, bits, windows: 0..windows(bits) }
-            })
-            .collect();
+    /// The best `limit` chunks that have one of the words, for which `wanted` holds, best first; equal scores by `order`.
+    pub(crate) fn top(&self, limit: usize, wanted: impl Fn(u32) -> bool, order: impl Fn(u32) -> u64) -> Result<Vec<(u32, f32)>> {
+        let mut best = Best::new(limit);
+        let mut parts: Vec<_> = self.parts.iter().zip(&self.readable.parts).filter(|(_, admitted)| admitted.count > 0).collect();
         // What most of the hits come from raises the threshold soonest.
-        tasks.sort_by_key(|task| std::cmp::Reverse(task.admitted.count));
-        let others = if split { halve(&mut tasks) } else { Vec::new() };
-        let threshold = Threshold::default();
-        let run = |tasks: Vec<Task<'_>>| -> Result<Best<'_>> {
-            let mut best = Best::new(limit, &threshold);
-            tasks.into_iter().try_for_each(|task| self.collect(task, &mut best, &wanted, &order))?;
-            Ok(best)
-        };
-        let (some, rest) = if others.is_empty() { (run(tasks), run(others)) } else { rayon::join(|| run(tasks), || run(others)) };
-        Ok(some?.merged(rest?))
-    }
-
-    fn collect(
-        &self,
-        task: Task<'_>,
-        best: &mut Best<'_>,
-        wanted: &impl Fn(u32) -> bool,
-        order: &impl Fn(u32) -> u64,
-    ) -> Result<()> {
-        let Task { part, admitted, bits, windows } = task;
-        match (&part.words, &admitted.few) {
-            (Words::Many(lists), _) => collect(self, &Leaf { segment: &part.segment, lists, bits, windows }, best, wanted, order)?,
-            (Words::Few(excerpts), Some(few)) => {
-                let may_be_hit = |doc, chunk| part.eligible.as_ref().is_none_or(|bits| contains(bits, doc)) && wanted(chunk);
-                few.collect(self, &part.segment, excerpts, best, may_be_hit, order);
+        parts.sort_by_key(|(_, admitted)| std::cmp::Reverse(admitted.count));
+        for (part, admitted) in parts {
+            let bits = part.eligible.as_ref().unwrap_or(&admitted.bits);
+            match (&part.words, &admitted.few) {
+                (Words::Many(lists), _) => {
+                    collect(self, &Leaf { segment: &part.segment, lists, bits }, &mut best, &wanted, &order)?;
+                }
+                (Words::Few(excerpts), Some(few)) => {
+                    let may_be_hit = |doc, chunk| part.eligible.as_ref().is_none_or(|bits| contains(bits, doc)) && wanted(chunk);
+                    few.collect(self, &part.segment, excerpts, &mut best, may_be_hit, &order);
+                }
+                _ => {}
             }
-            _ => {}
         }
-        Ok(())
+        Ok(best.into_sorted())
     }
 
     /// The scores of some chunks; 0 for one that has none of the words or is not readable.

@@ -11,9 +11,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use tantivy::schema::IndexRecordOption;
 
@@ -53,27 +51,21 @@ impl PartialOrd for Kept {
     }
 }
 
-/// The score to beat, which threads that look for the best of the same chunks share: whichever has found enough raises it.
-#[derive(Debug, Default)]
-pub(super) struct Threshold(AtomicU32);
-
-/// The best chunks that one thread has found.
-pub(super) struct Best<'a> {
+/// The best chunks so far.
+pub(super) struct Best {
     limit: usize,
     kept: BinaryHeap<Kept>,
-    threshold: &'a Threshold,
 }
 
-impl<'a> Best<'a> {
-    pub(super) fn new(limit: usize, threshold: &'a Threshold) -> Best<'a> {
-        Best { limit, kept: BinaryHeap::with_capacity(limit.min(1_024) + 1), threshold }
+impl Best {
+    pub(super) fn new(limit: usize) -> Best {
+        Best { limit, kept: BinaryHeap::with_capacity(limit.min(1_024) + 1) }
     }
 
     /// What a score must not be below.
     #[inline]
     pub(super) fn threshold(&self) -> f32 {
-        // Positive numbers are in the order of their bits.
-        if self.limit == 0 { f32::MAX } else { f32::from_bits(self.threshold.0.load(Relaxed)) }
+        if self.kept.len() < self.limit { 0.0 } else { self.kept.peek().map_or(f32::MAX, |worst| worst.score) }
     }
 
     pub(super) fn offer(&mut self, score: f32, chunk: u32, order: u64) {
@@ -85,18 +77,10 @@ impl<'a> Best<'a> {
         {
             *worst = new;
         }
-        if self.kept.len() == self.limit
-            && let Some(worst) = self.kept.peek()
-        {
-            self.threshold.0.fetch_max(worst.score.to_bits(), Relaxed);
-        }
     }
 
-    /// What two threads found, best first.
-    pub(super) fn merged(self, other: Best<'a>) -> Vec<(u32, f32)> {
-        let mut kept = self.kept;
-        kept.extend(other.kept);
-        kept.into_sorted_vec().into_iter().take(self.limit).map(|kept| (kept.chunk, kept.score)).collect()
+    pub(super) fn into_sorted(self) -> Vec<(u32, f32)> {
+        self.kept.into_sorted_vec().into_iter().map(|kept| (kept.chunk, kept.score)).collect()
     }
 }
 
@@ -105,13 +89,6 @@ pub(super) struct Leaf<'a> {
     pub(super) segment: &'a Segment,
     pub(super) lists: &'a [Option<Arc<WordList>>],
     pub(super) bits: &'a [u64],
-    /// The windows to look at.
-    pub(super) windows: Range<usize>,
-}
-
-/// How many windows a bitmap of documents has.
-pub(super) fn windows(bits: &[u64]) -> usize {
-    bits.len().div_ceil(WORDS)
 }
 
 /// A word in a segment.
@@ -222,7 +199,7 @@ struct Window<'a> {
 pub(super) fn collect(
     ranking: &Ranking,
     leaf: &Leaf<'_>,
-    best: &mut Best<'_>,
+    best: &mut Best,
     wanted: &impl Fn(u32) -> bool,
     order: &impl Fn(u32) -> u64,
 ) -> Result<()> {
@@ -241,8 +218,7 @@ pub(super) fn collect(
     // By rising bound in the current window: the sum of bounds up to and with this word, and the word.
     let mut rising: Vec<(f32, usize)> = Vec::with_capacity(scorers.len());
     let mut sums = Box::new([0.0f32; WINDOW]);
-    let windows = leaf.bits.chunks(WORDS).enumerate();
-    for (number, bits) in windows.skip(leaf.windows.start).take(leaf.windows.len()) {
+    for (number, bits) in leaf.bits.chunks(WORDS).enumerate() {
         let Some(window) = window(ranking, leaf, number, bits) else { continue };
         rising.clear();
         for (at, scorer) in scorers.iter_mut().enumerate() {

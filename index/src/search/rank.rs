@@ -18,9 +18,6 @@ const MAX_CANDIDATES: usize = 3_200;
 /// Where requirements leave so many chunks or fewer, the vectors of all are compared.
 const MAX_COMPARED: usize = 16_384;
 
-/// Where more chunks are readable, a hybrid search is spread over threads.
-const MAX_UNSPLIT: usize = 32_768;
-
 /// What a search may look at.
 pub(super) struct Scope<'a> {
     permit: &'a Permit,
@@ -111,21 +108,21 @@ pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Ques
     } else {
         None
     };
-    let order = |chunk: u32| view.facts.get(chunk).order;
-    // A search of much is spread over threads; what it finds does not depend on it.
-    let split = mode == Mode::Hybrid && ranking.as_ref().is_some_and(|ranking| ranking.readable() > MAX_UNSPLIT);
-    let by_words = || match (&ranking, mode) {
-        (Some(ranking), Mode::Keyword | Mode::Hybrid) => ranking.top(depth, split, |chunk| scope.wanted(chunk), order),
-        _ => Ok(Vec::new()),
+    let by_words = match (&ranking, mode) {
+        (Some(ranking), Mode::Keyword | Mode::Hybrid) => {
+            ranking.top(depth, |chunk| scope.wanted(chunk), |chunk| view.facts.get(chunk).order)?
+        }
+        _ => Vec::new(),
     };
-    let words = |found: Vec<(u32, f32)>| {
-        found.into_iter().map(|(chunk, score)| Candidate { keyword: Some(score), score, ..candidate(chunk) })
-    };
-    let Some(vector) = query.vector.as_deref().filter(|_| mode != Mode::Keyword) else { return Ok(words(by_words()?).collect()) };
+    let by_words = by_words.into_iter().map(|(chunk, score)| Candidate { keyword: Some(score), score, ..candidate(chunk) });
+    let mut candidates: Vec<Candidate> = by_words.collect();
+    let Some(vector) = query.vector.as_deref().filter(|_| mode != Mode::Keyword) else { return Ok(candidates) };
     let vector = crate::vector::normalized(vector, vector.len())?;
+    let similarity = |chunk: u32| view.facts.get(chunk).vector.then(|| view.vectors.similarity(chunk, &vector)).flatten();
     let narrowed = ranking.as_ref().filter(|_| question.constrains());
+    let order = |chunk: u32| view.facts.get(chunk).order;
     // How many are left depends on what the caller may read alone, and so does the way they are searched.
-    let by_meaning = || match narrowed.and_then(|ranking| ranking.admitted(MAX_COMPARED)) {
+    let by_meaning = match narrowed.and_then(|ranking| ranking.admitted(MAX_COMPARED)) {
         Some(mut chunks) => {
             chunks.retain(|chunk| view.facts.get(*chunk).vector && scope.wanted(*chunk));
             view.vectors.nearest(&chunks, &vector, depth, order)
@@ -140,13 +137,10 @@ pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Ques
             view.vectors.search(&near, &vector, depth, query.exact)
         }
     };
-    let (by_words, by_meaning) = if split { rayon::join(by_words, by_meaning) } else { (by_words(), by_meaning()) };
-    let mut candidates: Vec<Candidate> = words(by_words?).collect();
     let by_meaning: Vec<_> =
         by_meaning.into_iter().map(|(chunk, score)| Candidate { vector: Some(score), score, ..candidate(chunk) }).collect();
     let Some(ranking) = ranking.filter(|_| mode == Mode::Hybrid) else { return Ok(by_meaning) };
     let known: HashSet<u32> = candidates.iter().map(|candidate| candidate.chunk).collect();
-    let similarity = |chunk: u32| view.facts.get(chunk).vector.then(|| view.vectors.similarity(chunk, &vector)).flatten();
     for candidate in &mut candidates {
         candidate.vector = similarity(candidate.chunk);
     }
