@@ -14,6 +14,20 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use ureq::Agent;
 
+/// A server with a key that may do everything.
+pub(crate) struct Scene {
+    pub(crate) server: Server,
+    pub(crate) key: String,
+}
+
+impl Scene {
+    pub(crate) fn new() -> Scene {
+        let server = Server::start();
+        let key = server.master();
+        Scene { server, key }
+    }
+}
+
 /// A running server; it stops when it is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,

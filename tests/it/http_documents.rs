@@ -3,21 +3,9 @@
 use serde_json::{Value, json};
 use sightline_index::{Guard, Scope};
 
-use crate::http::{Answer, Server};
-
-/// A server with a key that may do everything.
-struct Scene {
-    server: Server,
-    key: String,
-}
+use crate::http::{Answer, Scene, Server};
 
 impl Scene {
-    fn new() -> Scene {
-        let server = Server::start();
-        let key = server.master();
-        Scene { server, key }
-    }
-
     fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
         self.server.call(method, path).key(&self.key).json(body).send()
     }

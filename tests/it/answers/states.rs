@@ -3,24 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{READER, check, codes, search};
-use crate::http::Server;
+use crate::http::Scene;
 
 const TEXT: &str = "# Travel policy\n\nThe daily allowance for trips abroad is EUR 71. Claims are paid within ten days after approval.\n\n\
                     Receipts above EUR 25 are kept for seven years by the travel desk.\n";
 const CLAIM: &str = "The daily allowance for trips abroad is EUR 71 [1].";
 
-struct Scene {
-    server: Server,
-    key: String,
-}
-
 impl Scene {
-    fn new() -> Scene {
-        let server = Server::start();
-        let key = server.master();
-        Scene { server, key }
-    }
-
     fn put(&self, id: &str, text: &str, reader: &str) {
         let document = json!({ "text": text, "mime": "text/markdown", "acl": { "allow": [reader] } });
         self.server.put(&self.key, &format!("wiki/{id}"), document);
