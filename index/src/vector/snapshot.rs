@@ -154,8 +154,12 @@ impl VectorSnapshot {
         for (at, chunk) in (0..).zip(segment.chunks()) {
             let chunk = u32::from_le_bytes(*chunk);
             let place = self.places.get(chunk);
-            let own = place.segment() == segment.id();
-            if own && !held.is_stale(place.at) || !own && place.segment() != 0 && self.settled(place) {
+            let again = match place.segment() {
+                0 => false,
+                id if id == segment.id() => !held.is_stale(place.at),
+                _ => self.settled(place),
+            };
+            if again {
                 held.set_stale(at, true);
             } else if place.segment() == 0 || !held.is_stale(at) {
                 self.places.get_mut(chunk).seal(segment.id(), at);
