@@ -8,7 +8,7 @@
 //! are of one thread over 100 queries, of `Engine::nearest`: permit, planning, search and ranking, without reading texts.
 //!
 //! Run: `cargo bench --bench vector` (`SIGHTLINE_DATA` names the folder of the passages, `SIZES=10000,100000` chooses).
-//! `KEEP=folder` keeps the data directories there and measures them again without filling them.
+//! `SHARES=1,0.5` asks some of the callers. `KEEP=folder` keeps the data directories there and measures them again without filling them.
 //! Raw figures go to `benches/runs/vector.jsonl`; `RUNS` names another file.
 //! `EXPORT=folder` writes rows, classes, queries and callers there for others to measure, and waits for a line on stdin after
 //! that and after every cell, so that they take turns: `make bench-peers`.
@@ -109,7 +109,10 @@ fn measure(base: &Arc<Vec<Vec<f32>>>, queries: &[Vec<f32>], world: &World, note:
     let opened = begun.elapsed();
     engine.settle();
     let truth = truths(base, queries, classes, cells);
-    for (at, (share, _)) in cells.iter().enumerate() {
+    let shares: Option<Vec<f64>> =
+        std::env::var("SHARES").ok().map(|list| list.split(',').map(|share| share.parse().unwrap()).collect());
+    let chosen = |share: f64| shares.as_ref().is_none_or(|shares| shares.contains(&share));
+    for (at, (share, _)) in cells.iter().enumerate().filter(|(_, (share, _))| chosen(*share)) {
         for (mode, exact) in [("vector", false), ("exact", true)] {
             let mut times = Vec::new();
             let mut recall = 0f64;

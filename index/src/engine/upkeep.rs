@@ -1,19 +1,22 @@
-//! The background work of an engine: one thread seals and merges segments of vectors, and builds their graphs.
+//! The background work of an engine: one thread seals and merges segments of vectors, and builds their clusters.
 //!
 //! Nothing depends on it but speed: rows that are not sealed are scanned in the tail. It holds no lock while it works, and
 //! the lock of the state for as long as it takes to swap the result in.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::state::{State, View};
 use crate::error::Result;
-use crate::vector::{Shelf, graph_wanted, plan};
+use crate::vector::{Shelf, clusters_wanted, plan};
 
 /// How often a swap is prepared beside the lock before it is prepared under it.
 const SWAPS_BESIDE_LOCK: usize = 3;
+/// How long the thread rests after some milliseconds of building clusters in which something was written.
+const WRITERS_FIRST: Duration = Duration::from_millis(10);
 
 /// The thread, and how to reach it.
 pub(super) struct Upkeep {
@@ -106,7 +109,7 @@ fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
         }
         loop {
             let stopped = || signal.state.lock().stop;
-            match step(state, &mut shelf).and_then(|worked| if worked { Ok(true) } else { connect(state, &mut shelf, stopped) }) {
+            match step(state, &mut shelf).and_then(|worked| if worked { Ok(true) } else { cluster(state, &mut shelf, stopped) }) {
                 Ok(false) => break,
                 Ok(true) if stopped() => return,
                 Ok(true) => {}
@@ -119,14 +122,20 @@ fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
     }
 }
 
-/// Builds one graph; false when none is wanted. Segments are sealed and merged in between, since building takes long.
-fn connect(state: &RwLock<State>, shelf: &mut Shelf, stopped: impl Fn() -> bool) -> Result<bool> {
+/// Builds the clusters of one segment; false when none are wanted. Segments are sealed and merged in between, since it takes
+/// long, and writers go first.
+fn cluster(state: &RwLock<State>, shelf: &mut Shelf, stopped: impl Fn() -> bool) -> Result<bool> {
     let vectors = state.read().view.vectors.clone();
-    let Some(wanted) = graph_wanted(&vectors) else { return Ok(false) };
+    let Some(wanted) = clusters_wanted(&vectors, shelf.sizes) else { return Ok(false) };
     let mut failed = None;
+    let mut seq = state.read().view.seq;
     let built = wanted.build(&vectors, || {
         if let Err(error) = step(state, shelf) {
             failed = Some(error);
+        }
+        let now = state.read().view.seq;
+        if std::mem::replace(&mut seq, now) != now {
+            std::thread::sleep(WRITERS_FIRST);
         }
         failed.is_none() && !stopped() && wanted.is_in(&state.read().view.vectors)
     })?;

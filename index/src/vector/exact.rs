@@ -3,6 +3,7 @@
 //! Each row's int8 code gives an interval that its score is in. A row whose interval ends below the `limit`-th highest
 //! beginning of an interval cannot be among the best; all others are scored by their full vectors.
 
+use super::cut::Judged;
 use super::kernels::prefetch;
 use super::quantize::QueryCode;
 use super::search::AHEAD_ROWS;
@@ -10,6 +11,9 @@ use super::snapshot::VectorSnapshot;
 
 /// Rows that are kept before those that cannot win any more are dropped.
 const ROOM: usize = 4_096;
+
+/// Candidates that are considered at a time.
+const PIECE: usize = 64;
 
 /// An exact search under way.
 pub(super) struct Exact<'a> {
@@ -52,6 +56,29 @@ impl<'a> Exact<'a> {
                 }
             }
         }
+    }
+
+    /// Considers candidates, the closest by their signs first, until `patience` of them in a row cannot win. Those that are
+    /// equally close are considered together, so that it does not matter in which order they came.
+    pub(super) fn offer_by_distance(&mut self, candidates: &mut [Judged], patience: usize) {
+        candidates.sort_unstable_by_key(|(distance, _)| *distance);
+        let mut chunks = Vec::new();
+        let mut in_vain = 0;
+        for alike in candidates.chunk_by(|a, b| a.0 == b.0) {
+            chunks.extend(alike.iter().map(|(_, chunk)| *chunk));
+            if chunks.len() >= PIECE {
+                let before = self.kept.len();
+                self.offer(&chunks, |_, _| true);
+                let highest = self.kept.get(before..).unwrap_or(&self.kept).iter().map(|kept| kept.high).fold(f64::MIN, f64::max);
+                self.drop_losers();
+                in_vain = if highest >= self.floor { 0 } else { in_vain + chunks.len() };
+                if in_vain >= patience {
+                    return;
+                }
+                chunks.clear();
+            }
+        }
+        self.offer(&chunks, |_, _| true);
     }
 
     /// The best rows with their scores, best first; equal scores by `order`.

@@ -2,6 +2,7 @@
 //! search reads.
 
 use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,6 +103,16 @@ impl RowMap {
         let start = (chunk % FILE_ROWS) as usize * self.row_bytes;
         self.files.get((chunk / FILE_ROWS) as usize)?.get(start..start + self.row_bytes)
     }
+}
+
+/// Writes a file in place of the one that is there: after a crash it is the old one or the new one, whole.
+pub(super) fn replace(path: &Path, parts: &[&[u8]]) -> Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh).map_err(Error::io(&fresh))?;
+    parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all()).map_err(Error::io(&fresh))?;
+    std::fs::rename(&fresh, path).map_err(Error::io(path))?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io(dir))
 }
 
 /// Maps a file of the data directory.

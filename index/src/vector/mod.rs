@@ -1,18 +1,18 @@
 //! Vector search: codes of the rows that the caller may read are scanned, the best are compared in full precision.
 //!
 //! Rows and int8 codes are kept by chunk number ([`store`]), sign codes in sealed segments sorted by ACL class
-//! ([`segment`], [`shelf`]) and, until they are sealed, in the tail ([`tail`]). Segments beyond a million rows have a graph ([`graph`]), which
-//! is walked where that costs less than a scan ([`planner`]). [`snapshot`] is what one search reads.
+//! ([`segment`], [`shelf`]) and, until they are sealed, in the tail ([`tail`]). A sealed segment has clusters ([`clusters`]), so that
+//! a caller who may read much has only those near the query scanned. [`snapshot`] is what one search reads.
 
+mod clusters;
 mod cut;
 mod exact;
 mod files;
-mod graph;
 mod held;
 mod kernel;
 mod kernels;
-mod planner;
 mod quantize;
+mod scan;
 mod search;
 mod segment;
 mod shelf;
@@ -24,7 +24,7 @@ mod tests;
 
 pub(crate) use kernel::dot;
 pub(crate) use search::Scope;
-pub(crate) use shelf::{Shelf, Sizes, graph_wanted, plan};
+pub(crate) use shelf::{Shelf, Sizes, clusters_wanted, plan};
 pub(crate) use snapshot::VectorSnapshot;
 pub(crate) use store::VectorStore;
 

@@ -5,7 +5,7 @@
 //! `|q·x − q̂·x̂| ≤ ‖q − q̂‖·‖x‖ + ‖q̂‖·‖x − x̂‖`. The sign code is one bit a dimension, compared with a query of sixteen levels
 //! (Gao & Long, "RaBitQ", 2024, without its rotation and centre: measured on embeddings of text, neither was needed).
 
-use super::kernels::{Planes, WORD_DIMENSIONS, kernels};
+use super::kernels::{BLOCK_ROWS, Planes, WORD_DIMENSIONS, kernels};
 
 /// The length that no vector of the store exceeds: they are scaled to 1 and then rounded to f32.
 const MAX_LENGTH: f64 = 1.000_01;
@@ -45,13 +45,29 @@ pub(super) fn encode_signs(vector: &[u8], code: &mut Vec<u64>) {
     }
 }
 
-/// One less the cosine of two rows of length 1, from their int8 codes.
-pub(super) fn distance(a: &[u8], b: &[u8]) -> f32 {
-    let (Some((a_head, a)), Some((b_head, b))) = (a.split_at_checked(HEAD_BYTES), b.split_at_checked(HEAD_BYTES)) else {
-        return 2.0;
-    };
-    let step = |head: &[u8]| head.first_chunk::<4>().map_or(0.0, |step| f32::from_le_bytes(*step));
-    (1.0 - (kernels().pair)(a, b) as f32 * step(a_head) * step(b_head)).max(0.0)
+/// Appends the sign code of a vector.
+pub(super) fn encode_signs_of(vector: &[f32], code: &mut Vec<u64>) {
+    let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+    encode_signs(&bytes, code);
+}
+
+/// The values that an int8 code stands for.
+pub(super) fn decode(code: &[u8], dimensions: usize) -> Vec<f32> {
+    let step = code.first_chunk::<4>().map_or(0.0, |step| f32::from_le_bytes(*step));
+    let values = code.iter().skip(HEAD_BYTES).take(dimensions);
+    values.map(|value| (f32::from(*value) - 128.0) * step).collect()
+}
+
+/// Appends a block of the sign codes of up to [`BLOCK_ROWS`] rows, as `kernels` wants it.
+pub(super) fn push_block(codes: &[u64], dimensions: usize, blocks: &mut Vec<u8>) {
+    let words = words(dimensions);
+    let code = |row: usize, word: usize| codes.get(row * words + word).copied().unwrap_or(0);
+    blocks.extend((0..words).flat_map(|word| (0..BLOCK_ROWS).flat_map(move |row| code(row, word).to_le_bytes())));
+}
+
+/// The bytes of the blocks of so many rows.
+pub(super) fn blocks_bytes(rows: usize, dimensions: usize) -> usize {
+    rows.div_ceil(BLOCK_ROWS) * BLOCK_ROWS * words(dimensions) * 8
 }
 
 /// A query in the forms that codes are compared with.
@@ -74,7 +90,8 @@ impl QueryCode {
         let greatest = query.iter().fold(0f32, |greatest, value| greatest.max(value.abs()));
         let step = f64::from(greatest) / 127.0;
         let per_step = if step > 0.0 { 1.0 / step } else { 0.0 };
-        let mut values: Vec<i8> = query.iter().map(|value| (f64::from(*value) * per_step).round() as i8).collect();
+        let rounded = |value: f64| (value + 0.5_f64.copysign(value)) as i8;
+        let mut values: Vec<i8> = query.iter().map(|value| rounded(f64::from(*value) * per_step)).collect();
         let (mut lost, mut square) = (0f64, 0f64);
         for (value, rounded) in query.iter().zip(&values) {
             let kept = step * f64::from(*rounded);
@@ -110,7 +127,8 @@ impl QueryCode {
 fn planes(query: &[f32]) -> Vec<Planes> {
     let mean_square = query.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() / query.len().max(1) as f64;
     let per_level = if mean_square > 0.0 { 7.5 / (CUT * mean_square.sqrt()) } else { 0.0 };
-    let level = |value: f32| (f64::from(value) * per_level + 7.5).round().clamp(0.0, 15.0) as u64;
+    // The cast cuts off what follows the point and takes what is below zero for zero.
+    let level = |value: f32| ((f64::from(value) * per_level + 8.0) as u64).min(15);
     let word = |values: &[f32]| {
         values.iter().rev().fold([0u64; 4], |planes, value| {
             let level = level(*value);

@@ -9,15 +9,14 @@
 //! chunk, zeros up to a multiple of 64, and the sign codes in blocks as `kernels` wants them.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use memmap2::Mmap;
 
-use super::files::map;
-use super::graph::Graph;
+use super::clusters::Clusters;
+use super::files::{map, replace};
 use super::kernels::BLOCK_ROWS;
 use super::quantize;
 use crate::access::{Bits, ClassNo, DEAD};
@@ -47,8 +46,8 @@ pub(super) struct Segment {
     bytes: Mmap,
     rows: u32,
     runs: usize,
-    /// Comes when it has been built.
-    graph: OnceLock<Graph>,
+    /// Come when they have been built.
+    clusters: OnceLock<Clusters>,
 }
 
 impl Segment {
@@ -61,7 +60,6 @@ impl Segment {
         mut signs: impl FnMut(u32, &mut Vec<u64>) -> Result<()>,
     ) -> Result<Segment> {
         rows.sort_unstable();
-        let words = quantize::words(origin.dimensions);
         let mut starts = Vec::new();
         for (at, (class, _)) in (0u32..).zip(&rows) {
             if starts.last().is_none_or(|(last, _)| last != class) {
@@ -79,8 +77,7 @@ impl Segment {
             for (_, chunk) in block {
                 signs(*chunk, &mut code)?;
             }
-            code.resize(BLOCK_ROWS * words, 0);
-            body.extend((0..words).flat_map(|word| code.iter().skip(word).step_by(words).flat_map(|word| word.to_le_bytes())));
+            quantize::push_block(&code, origin.dimensions, &mut body);
         }
         let mut head = Vec::with_capacity(HEAD_BYTES);
         head.extend(MAGIC);
@@ -92,11 +89,7 @@ impl Segment {
         head.resize(HASHED_HEAD_BYTES - 32, 0);
         head.extend(blake3::hash(&body).as_bytes());
         head.extend(blake3::hash(&head).as_bytes());
-        let (path, fresh) = (path(dir, id), dir.join("signs.new"));
-        let mut file = File::create(&fresh).map_err(Error::io(&fresh))?;
-        file.write_all(&head).and_then(|()| file.write_all(&body)).and_then(|()| file.sync_all()).map_err(Error::io(&fresh))?;
-        std::fs::rename(&fresh, &path).map_err(Error::io(&path))?;
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io(dir))?;
+        replace(&path(dir, id), &[&head, &body])?;
         Segment::open(dir, id, origin)
     }
 
@@ -120,10 +113,9 @@ impl Segment {
         if seq > origin.seq {
             return Err(wrong("it is ahead of the catalog"));
         }
-        let words = quantize::words(origin.dimensions);
         let segment =
-            Segment { id, rows: number(16), runs: number(20) as usize, bytes, path: path.clone(), graph: OnceLock::new() };
-        let whole = segment.blocks_at() + (segment.rows as usize).div_ceil(BLOCK_ROWS) * BLOCK_ROWS * words * 8;
+            Segment { id, rows: number(16), runs: number(20) as usize, bytes, path: path.clone(), clusters: OnceLock::new() };
+        let whole = segment.blocks_at() + quantize::blocks_bytes(segment.rows as usize, origin.dimensions);
         if segment.bytes.len() != whole {
             return Err(wrong("its length is not what its head says"));
         }
@@ -137,7 +129,7 @@ impl Segment {
     pub(super) fn verify(&self) -> Result<()> {
         let body = self.bytes.get(HEAD_BYTES..).unwrap_or_default();
         if self.hash() == blake3::hash(body).as_bytes() {
-            return self.graph().map_or(Ok(()), Graph::verify);
+            return self.clusters().map_or(Ok(()), Clusters::verify);
         }
         Err(Error::corrupt(self.path.display().to_string(), "its body is damaged; delete it while nothing is running"))
     }
@@ -157,15 +149,15 @@ impl Segment {
         self.bytes.get(HASHED_HEAD_BYTES - 32..HASHED_HEAD_BYTES).unwrap_or_default()
     }
 
-    /// Its graph, when it has one.
-    pub(super) fn graph(&self) -> Option<&Graph> {
-        self.graph.get()
+    /// Its clusters, when it has any.
+    pub(super) fn clusters(&self) -> Option<&Clusters> {
+        self.clusters.get()
     }
 
-    /// Gives it its graph.
-    pub(super) fn set_graph(&self, graph: Graph) {
-        // Only the upkeep thread builds graphs, and only where there is none.
-        let _ = self.graph.set(graph);
+    /// Gives it its clusters.
+    pub(super) fn set_clusters(&self, clusters: Clusters) {
+        // Only the upkeep thread builds them, and only where there are none.
+        let _ = self.clusters.set(clusters);
     }
 
     /// How many rows it holds.

@@ -4,12 +4,11 @@
 //! not name are deleted. So whatever happens in between, the segments of one list are there, or are known to be damaged.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::graph::{self, MIN_GRAPH_ROWS};
+use super::clusters::{self, Clusters};
+use super::files::replace;
 use super::held::Held;
 use super::segment::{Origin, Segment, path};
 use super::snapshot::VectorSnapshot;
@@ -77,7 +76,7 @@ impl Shelf {
         for id in read_list(&std::fs::read_to_string(shelf.list()).unwrap_or_default()).unwrap_or_default() {
             match Segment::open(dir, id, &shelf.origin) {
                 Ok(segment) => {
-                    open_graph(&segment, write);
+                    shelf.open_clusters(&segment, write);
                     segments.push(Arc::new(segment));
                 }
                 Err(error) => tracing::warn!(%error, "a segment of vectors cannot be used; it is made anew"),
@@ -87,7 +86,7 @@ impl Shelf {
             let known: HashSet<u32> = segments.iter().map(|segment| segment.id()).collect();
             for file in std::fs::read_dir(dir).map_err(Error::io(dir))?.filter_map(|file| Some(file.ok()?.path())) {
                 let Some(name) = file.file_name().and_then(|name| name.to_str()) else { continue };
-                let Some(number) = name.strip_prefix("signs-").or(name.strip_prefix("graph-")) else { continue };
+                let Some(number) = name.strip_prefix("signs-").or(name.strip_prefix("clusters-")) else { continue };
                 let id = number.split('.').next().and_then(|number| number.parse::<u32>().ok()).unwrap_or(0);
                 shelf.next = shelf.next.max(id + 1);
                 if !known.contains(&id) || name.ends_with(".new") {
@@ -111,11 +110,7 @@ impl Shelf {
         }
         let kept = from.segments().iter().map(|held| held.segment.id()).filter(|id| !sealing.replaced.contains(id));
         let ids: Vec<u32> = kept.chain(made.iter().map(|segment| segment.id())).collect();
-        let (list, fresh) = (self.list(), self.dir.join("segments.new"));
-        let mut file = File::create(&fresh).map_err(Error::io(&fresh))?;
-        file.write_all(list_of(&ids).as_bytes()).and_then(|()| file.sync_all()).map_err(Error::io(&fresh))?;
-        std::fs::rename(&fresh, &list).map_err(Error::io(&list))?;
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(Error::io(&self.dir))?;
+        replace(&self.list(), &[list_of(&ids).as_bytes()])?;
         Ok(made.map(NewSegment))
     }
 
@@ -123,10 +118,27 @@ impl Shelf {
     pub(crate) fn delete(&self, sealing: &Sealing) {
         for id in &sealing.replaced {
             let path = path(&self.dir, *id);
-            // Most segments have no graph.
-            let _ = std::fs::remove_file(graph::path(&self.dir, *id));
+            // It may have no clusters.
+            let _ = std::fs::remove_file(clusters::path(&self.dir, *id));
             if let Err(error) = std::fs::remove_file(&path) {
                 tracing::warn!(path = %path.display(), %error, "a segment that was replaced is left; the next open deletes it");
+            }
+        }
+    }
+
+    /// Opens the clusters of a segment, when they are there; damaged ones are deleted with `write`.
+    fn open_clusters(&self, segment: &Segment, write: bool) {
+        let path = clusters::path(&self.dir, segment.id());
+        if !path.exists() {
+            return;
+        }
+        match Clusters::open(segment, self.origin.dimensions) {
+            Ok(clusters) => segment.set_clusters(clusters),
+            Err(error) => {
+                tracing::warn!(%error, "clusters of vectors cannot be used; they are built anew");
+                if write {
+                    let _ = std::fs::remove_file(&path);
+                }
             }
         }
     }
@@ -173,46 +185,29 @@ pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, sizes: Siz
     segments().find(worn).map(|held| rewriting(&[held], classes))
 }
 
-/// A segment that should have a graph.
+/// A segment that should have clusters.
 #[derive(Clone, Debug)]
-pub(crate) struct GraphWanted(Arc<Segment>);
+pub(crate) struct ClustersWanted(Arc<Segment>);
 
-/// The largest segment that should have a graph and has none.
-pub(crate) fn graph_wanted(vectors: &VectorSnapshot) -> Option<GraphWanted> {
+/// The largest segment that should have clusters and has none.
+pub(crate) fn clusters_wanted(vectors: &VectorSnapshot, sizes: Sizes) -> Option<ClustersWanted> {
     let segments = vectors.segments().iter().map(|held| &held.segment);
-    let bare = segments.filter(|segment| segment.len() >= MIN_GRAPH_ROWS && segment.graph().is_none());
-    bare.max_by_key(|segment| segment.len()).cloned().map(GraphWanted)
+    let bare = segments.filter(|segment| segment.len() >= sizes.seal_rows && segment.clusters().is_none());
+    bare.max_by_key(|segment| segment.len()).cloned().map(ClustersWanted)
 }
 
-impl GraphWanted {
-    /// Builds the graph; searches use it from then on. False when `go_on` said no.
+impl ClustersWanted {
+    /// Builds them; searches use them from then on. False when `go_on` said no.
     pub(crate) fn build(&self, vectors: &VectorSnapshot, go_on: impl FnMut() -> bool) -> Result<bool> {
-        let built = graph::build(&self.0, vectors, go_on)?;
+        let built = clusters::build(&self.0, vectors, go_on)?;
         let done = built.is_some();
-        built.into_iter().for_each(|graph| self.0.set_graph(graph));
+        built.into_iter().for_each(|clusters| self.0.set_clusters(clusters));
         Ok(done)
     }
 
     /// True while the segment is one of a snapshot's.
     pub(crate) fn is_in(&self, vectors: &VectorSnapshot) -> bool {
         vectors.segments().iter().any(|held| held.segment.id() == self.0.id())
-    }
-}
-
-/// Opens the graph of a segment, when it is there; a damaged one is deleted with `write`.
-fn open_graph(segment: &Segment, write: bool) {
-    let path = graph::path(segment.dir(), segment.id());
-    if segment.len() < MIN_GRAPH_ROWS || !path.exists() {
-        return;
-    }
-    match graph::Graph::open(segment) {
-        Ok(graph) => segment.set_graph(graph),
-        Err(error) => {
-            tracing::warn!(%error, "a graph of vectors cannot be used; it is built anew");
-            if write {
-                let _ = std::fs::remove_file(&path);
-            }
-        }
     }
 }
 

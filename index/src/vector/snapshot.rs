@@ -229,11 +229,6 @@ impl VectorSnapshot {
         self.codes.get(chunk)
     }
 
-    /// The full vector of a chunk.
-    pub(super) fn values(&self, chunk: u32) -> Option<Vec<f32>> {
-        Some(self.rows.get(chunk)?.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect())
-    }
-
     /// Appends the sign code of a chunk.
     pub(super) fn signs(&self, chunk: u32, code: &mut Vec<u64>) -> Result<()> {
         let row = self.rows.get(chunk).ok_or_else(|| Error::corrupt("vectors", format!("chunk {chunk} has no row")))?;

@@ -4,11 +4,9 @@
 //! after the rows are on disk, and whatever it does not cover is written again at open. Codes that are missing are made
 //! from the rows.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::files::{FILE_ROWS, RowFiles, RowMap};
+use super::files::{FILE_ROWS, RowFiles, RowMap, replace};
 use super::quantize;
 use crate::error::{Error, Result};
 
@@ -84,12 +82,7 @@ impl VectorStore {
     pub(crate) fn checkpoint(&mut self, seq: u64) -> Result<()> {
         self.rows.sync()?;
         self.codes.sync()?;
-        let (marker, fresh) = (self.marker(), self.dir.join("applied.new"));
-        let mut file = File::create(&fresh).map_err(Error::io(&fresh))?;
-        file.write_all(format!("{FORMAT} {} {} {seq}", self.catalog, self.dimensions).as_bytes()).map_err(Error::io(&fresh))?;
-        file.sync_all().map_err(Error::io(&fresh))?;
-        std::fs::rename(&fresh, &marker).map_err(Error::io(&marker))?;
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(Error::io(&self.dir))?;
+        replace(&self.marker(), &[format!("{FORMAT} {} {} {seq}", self.catalog, self.dimensions).as_bytes()])?;
         self.applied = seq;
         Ok(())
     }

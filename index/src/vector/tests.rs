@@ -338,44 +338,93 @@ fn codes_that_are_missing_are_made_from_the_rows() {
     assert!((0..50).all(|chunk| index.snapshot.code(chunk) == Some(&before[chunk as usize])));
 }
 
-#[test]
-fn a_walk_finds_the_nearest_permitted_rows() {
-    let mut index = Index::new(32);
+/// An index of one segment with clusters: rows of sixty topics, of which each is a class.
+fn clustered() -> (Index, Vec<Vec<f32>>) {
+    let mut index = Index::new(64);
     let mut value = noise(9);
-    for chunk in 0..3_000 {
-        index.add(chunk, &(0..32).map(|_| value()).collect::<Vec<_>>(), 1 + chunk % 4);
+    let topics: Vec<Vec<f32>> = (0..60).map(|_| (0..64).map(|_| value()).collect()).collect();
+    for chunk in 0..6_000u32 {
+        let vector: Vec<f32> = topics[chunk as usize % 60].iter().map(|of_topic| of_topic + 0.7 * value()).collect();
+        index.add(chunk, &vector, 1 + chunk % 60);
     }
     index.seal(|_| true, |_| ());
-    let segment = index.snapshot.segments()[0].segment.clone();
-    assert!(super::graph::build(&segment, &index.snapshot, || false).unwrap().is_none());
-    let graph = super::graph::build(&segment, &index.snapshot, || true).unwrap().unwrap();
-    graph.verify().unwrap();
-    let mut permitted = Bits::default();
-    for (_, rows) in segment.runs().filter(|(class, _)| *class != 3) {
-        permitted.insert_range(rows);
+    let wanted = clusters_wanted(&index.snapshot, index.shelf.sizes).unwrap();
+    assert!(!wanted.build(&index.snapshot, || false).unwrap());
+    assert!(wanted.is_in(&index.snapshot) && wanted.build(&index.snapshot, || true).unwrap());
+    assert!(clusters_wanted(&index.snapshot, index.shelf.sizes).is_none());
+    // Some rows die or move after the segment was made.
+    index.change(31, 70);
+    (0..6_000).step_by(43).for_each(|chunk| index.set(chunk, DEAD));
+    (index, topics)
+}
+
+/// What a probe finds of the segment; `None` where it gives up.
+fn probed(index: &Index, permitted: &Bits, query: &[f32]) -> Option<Vec<u32>> {
+    let scope = Scope { permitted, classes: &index.classes, order: &order, wanted: &wanted };
+    let code = quantize::QueryCode::new(query);
+    let mut near = scan::Near::new(&scope, &code, 400);
+    let held = &index.snapshot.segments()[0];
+    let ranges = held.segment.permitted(permitted, permitted.iter().count());
+    let rows = ranges.iter().map(|rows| rows.end - rows.start).sum();
+    let probe = [clusters::Probe::new(held, held.segment.clusters().unwrap(), &ranges)];
+    let done = clusters::probe(&index.snapshot, &probe, rows, &code, 10, &mut near);
+    let (kept, whole) = near.finish();
+    assert!(!whole || !done);
+    assert!(done || kept.is_empty());
+    done.then(|| kept.into_iter().map(|(_, chunk)| chunk).collect())
+}
+
+#[test]
+fn a_probe_finds_the_nearest_permitted_rows() {
+    let (index, topics) = clustered();
+    let permitted = bits(&(1..50).collect::<Vec<_>>());
+    let mut value = noise(3);
+    let (mut found, mut tried) = (0, 0);
+    for topic in topics.iter().take(49) {
+        let query = normalized(&topic.iter().map(|of_topic| of_topic + 0.7 * value()).collect::<Vec<_>>(), 64).unwrap();
+        let Some(mut chunks) = probed(&index, &permitted, &query) else { continue };
+        assert!(chunks.iter().all(|chunk| permitted.contains(index.classes.get(*chunk)) && wanted(*chunk)));
+        chunks.sort_unstable();
+        let before = chunks.len();
+        chunks.dedup();
+        assert_eq!(chunks.len(), before);
+        let expected = index.definition(&permitted, &query, 10);
+        found += expected.iter().filter(|(chunk, _)| chunks.binary_search(chunk).is_ok()).count();
+        tried += 10;
     }
-    let mut found = 0;
-    for _ in 0..50 {
-        let query = normalized(&(0..32).map(|_| value()).collect::<Vec<_>>(), 32).unwrap();
-        let code = super::quantize::QueryCode::new(&query);
-        let limits = super::graph::Walk { wanted: 64, budget: usize::MAX };
-        let walk = |limits, admits: &dyn Fn(u32, u32) -> bool| {
-            super::graph::walk(&index.snapshot, &segment, &graph, &code, limits, &permitted, admits)
-        };
-        let (rows, looked_at) = walk(limits, &|_, chunk| wanted(chunk));
-        let rows = rows.unwrap();
-        assert!(rows.iter().all(|(_, chunk)| chunk % 4 != 2 && wanted(*chunk)));
-        assert!(looked_at < 3_000 && rows.len() == 64);
-        let expected = index.definition(&bits(&[1, 2, 4]), &query, 10);
-        found += expected.iter().filter(|(chunk, _)| rows.iter().any(|row| row.1 == *chunk)).count();
-        assert!(walk(super::graph::Walk { wanted: 64, budget: 50 }, &|_, chunk| wanted(chunk)).0.is_none());
-        assert!(walk(limits, &|_, _| false).0.is_some_and(|rows| rows.is_empty()));
+    assert!(tried > 300 && found * 100 >= tried * 98, "{found} of {tried}");
+}
+
+#[test]
+fn a_probe_gives_up_where_the_caller_may_not_read_what_the_query_is_about() {
+    let (index, topics) = clustered();
+    for values in &topics {
+        let mut others: Vec<ClassNo> = (1..=60).collect();
+        others.sort_by(|a, b| dot(&topics[*a as usize - 1], values).total_cmp(&dot(&topics[*b as usize - 1], values)));
+        assert!(probed(&index, &bits(&others[..30]), &normalized(values, 64).unwrap()).is_none());
     }
-    assert!(found >= 490, "{found} of 500");
-    let path = super::graph::path(index.dir.path(), segment.id());
-    let mut damaged = std::fs::read(&path).unwrap();
-    damaged[30] ^= 1;
-    std::fs::remove_file(&path).unwrap();
-    std::fs::write(&path, damaged).unwrap();
-    assert!(super::graph::Graph::open(&segment).is_err());
+}
+
+#[test]
+fn clusters_are_opened_again_and_noticed_when_damaged() {
+    let (mut index, _) = clustered();
+    let id = index.snapshot.segments()[0].segment.id();
+    let path = clusters::path(index.dir.path(), id);
+    let whole = std::fs::read(&path).unwrap();
+    let there = |index: &Index| index.snapshot.segments()[0].segment.clusters().is_some();
+    index.reopen();
+    assert!(there(&index) && index.snapshot.verify().is_empty());
+    for (at, kept) in [(9, false), (30, false), (whole.len() - 1, true)] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 4;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, &damaged).unwrap();
+        index.reopen();
+        assert_eq!((there(&index), index.snapshot.verify().len()), (kept, usize::from(kept)));
+        assert_eq!(path.exists(), kept);
+        std::fs::write(&path, &whole).unwrap();
+    }
+    std::fs::write(&path, &whole[..whole.len() - 64]).unwrap();
+    index.reopen();
+    assert!(!there(&index));
 }

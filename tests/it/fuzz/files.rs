@@ -30,6 +30,7 @@ pub(super) fn targets() -> Vec<Target> {
         file("vectors-applied", || damaged("vectors/applied", 60, &[" ", "1 ", "2 ", "16", "-", "+"])),
         file("vectors-list", || damaged("vectors/segments", 500, &["\n", "1\n", "2\n", "1", "-"])),
         file("vectors-segment", || damaged("vectors/signs-00000001.seg", 500, &["SLSIGNS\n"])),
+        file("vectors-clusters", || damaged("vectors/clusters-00000001.ivf", 500, &["SLCLUST\n"])),
         file("backup-manifest", backups),
         file("catalog", catalogs),
     ]

@@ -39,9 +39,6 @@ type Scan = fn(planes: &[Planes], blocks: &[u8], limit: u32, found: &mut Vec<Fou
 /// long, a multiple of [`WORD_DIMENSIONS`]; `sum` is the sum of the query's values.
 type Dot = fn(row: &[u8], query: &[i8], sum: i32) -> i32;
 
-/// The inner product of two rows of bytes, each a value plus 128: `sum (a[i] - 128) * (b[i] - 128)`.
-type Pair = fn(a: &[u8], b: &[u8]) -> i32;
-
 /// The loops of this processor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kernels {
@@ -49,8 +46,6 @@ pub(super) struct Kernels {
     pub(super) scan: Scan,
     /// Multiplies an int8 code.
     pub(super) dot: Dot,
-    /// Multiplies two int8 codes.
-    pub(super) pair: Pair,
     /// What they are called in the log.
     pub(super) name: &'static str,
 }
@@ -133,9 +128,6 @@ mod tests {
             let expected: i32 = row.iter().zip(&query).map(|(row, query)| (i32::from(*row) - 128) * i32::from(*query)).sum();
             for kernels in available() {
                 prop_assert_eq!((kernels.dot)(&row, &query, sum), expected, "{}", kernels.name);
-                let other: Vec<u8> = query.iter().map(|value| (i32::from(*value) + 128) as u8).collect();
-                prop_assert_eq!((kernels.pair)(&row, &other), expected, "{}", kernels.name);
-                prop_assert_eq!((kernels.pair)(&other, &row), expected, "{}", kernels.name);
             }
         }
     }
@@ -148,9 +140,6 @@ mod tests {
                 let (row, query) = (vec![row; 4096], vec![value; 4096]);
                 let expected = (i32::from(row[0]) - 128) * i32::from(value) * 4096;
                 assert_eq!((kernels.dot)(&row, &query, i32::from(value) * 4096), expected, "{}", kernels.name);
-                let other = vec![(i32::from(value) + 128) as u8; 4096];
-                assert_eq!((kernels.pair)(&row, &other), expected, "{}", kernels.name);
-                assert_eq!((kernels.pair)(&other, &row), expected, "{}", kernels.name);
             }
         }
     }

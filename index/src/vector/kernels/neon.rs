@@ -17,8 +17,6 @@ const NEON: Kernels = Kernels {
     scan: |planes, blocks, limit, found| unsafe { scan_neon(planes, blocks, limit, found) },
     // SAFETY: as above.
     dot: |row, query, _sum| unsafe { dot_neon(row, query) },
-    // SAFETY: as above.
-    pair: |a, b| unsafe { pair_neon(a, b) },
     name: "neon",
 };
 
@@ -26,8 +24,6 @@ const DOTPROD: Kernels = Kernels {
     scan: NEON.scan,
     // SAFETY: `available` lists this set only where the processor has NEON and the dot product instructions.
     dot: |row, query, _sum| unsafe { dot_dotprod(row, query) },
-    // SAFETY: as above.
-    pair: |a, b| unsafe { pair_dotprod(a, b) },
     name: "dotprod",
 };
 
@@ -74,15 +70,6 @@ fn dot_neon(row: &[u8], query: &[i8]) -> i32 {
     vaddvq_s32(total)
 }
 
-#[target_feature(enable = "neon")]
-fn pair_neon(a: &[u8], b: &[u8]) -> i32 {
-    let mut total = vdupq_n_s32(0);
-    for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
-        total = multiply(total, values(a), values(b));
-    }
-    vaddvq_s32(total)
-}
-
 /// The values of bytes that are each a value plus 128: flipping the highest bit takes 128 away.
 #[inline]
 #[target_feature(enable = "neon")]
@@ -110,17 +97,6 @@ fn dot_dotprod(row: &[u8], query: &[i8]) -> i32 {
         for ((total, row), query) in totals.iter_mut().zip(row.as_chunks::<16>().0).zip(query.as_chunks::<16>().0) {
             // SAFETY: `query` is 16 bytes long, and the load needs no alignment.
             *total = multiply_dotprod(*total, values(row), unsafe { vld1q_s8(query.as_ptr()) });
-        }
-    }
-    add(totals)
-}
-
-#[target_feature(enable = "neon,dotprod")]
-fn pair_dotprod(a: &[u8], b: &[u8]) -> i32 {
-    let mut totals = [vdupq_n_s32(0); 4];
-    for (a, b) in a.as_chunks::<WORD_DIMENSIONS>().0.iter().zip(b.as_chunks::<WORD_DIMENSIONS>().0) {
-        for ((total, a), b) in totals.iter_mut().zip(a.as_chunks::<16>().0).zip(b.as_chunks::<16>().0) {
-            *total = multiply_dotprod(*total, values(a), values(b));
         }
     }
     add(totals)

@@ -2,7 +2,7 @@
 
 use super::{BLOCK_ROWS, Found, Kernels, Planes, WORD_DIMENSIONS};
 
-pub(super) const KERNELS: Kernels = Kernels { scan, dot, pair, name: "scalar" };
+pub(super) const KERNELS: Kernels = Kernels { scan, dot, name: "scalar" };
 
 fn scan(planes: &[Planes], blocks: &[u8], limit: u32, found: &mut Vec<Found>) {
     let width = planes.len() * BLOCK_ROWS * 8;
@@ -26,8 +26,4 @@ fn dot(row: &[u8], query: &[i8], _sum: i32) -> i32 {
     let (row, query) = (row.as_chunks::<WORD_DIMENSIONS>().0, query.as_chunks::<WORD_DIMENSIONS>().0);
     let product = |row: &u8, query: &i8| (i32::from(*row) - 128) * i32::from(*query);
     row.iter().zip(query).map(|(row, query)| row.iter().zip(query).map(|(row, query)| product(row, query)).sum::<i32>()).sum()
-}
-
-fn pair(a: &[u8], b: &[u8]) -> i32 {
-    a.iter().zip(b).map(|(a, b)| (i32::from(*a) - 128) * (i32::from(*b) - 128)).sum()
 }

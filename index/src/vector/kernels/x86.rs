@@ -23,8 +23,6 @@ const AVX2: Kernels = Kernels {
     scan: |planes, blocks, limit, found| unsafe { scan_avx2(planes, blocks, limit, found) },
     // SAFETY: as above.
     dot: |row, query, sum| unsafe { dot_avx2(row, query, sum) },
-    // SAFETY: as above.
-    pair: |a, b| unsafe { pair_avx2(a, b) },
     name: "avx2",
 };
 
@@ -33,8 +31,6 @@ const AVX512: Kernels = Kernels {
     scan: |planes, blocks, limit, found| unsafe { scan_avx512(planes, blocks, limit, found) },
     // SAFETY: as above.
     dot: |row, query, sum| unsafe { dot_avx512(row, query, sum) },
-    // SAFETY: as above.
-    pair: |a, b| unsafe { pair_avx512(a, b) },
     name: "avx512",
 };
 
@@ -144,36 +140,4 @@ fn dot_avx2(row: &[u8], query: &[i8], sum: i32) -> i32 {
     // SAFETY: `lanes` is 32 bytes long, and the store needs no alignment.
     unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), total) };
     lanes.iter().sum::<i32>() - 128 * sum
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn pair_avx512(a: &[u8], b: &[u8]) -> i32 {
-    let (high_bits, ones) = (_mm512_set1_epi8(i8::MIN), _mm512_set1_epi8(1));
-    let (mut total, mut sum) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-    for (a, b) in a.as_chunks::<WORD_DIMENSIONS>().0.iter().zip(b.as_chunks::<WORD_DIMENSIONS>().0) {
-        // SAFETY: both are 64 bytes long, and the loads need no alignment.
-        let (a, b) = unsafe { (_mm512_loadu_si512(a.as_ptr().cast()), _mm512_loadu_si512(b.as_ptr().cast())) };
-        // Flipping the highest bit takes 128 away.
-        let b = _mm512_xor_si512(b, high_bits);
-        total = _mm512_dpbusd_epi32(total, a, b);
-        sum = _mm512_dpbusd_epi32(sum, ones, b);
-    }
-    _mm512_reduce_add_epi32(_mm512_sub_epi32(total, _mm512_slli_epi32::<7>(sum)))
-}
-
-#[target_feature(enable = "avx2")]
-fn pair_avx2(a: &[u8], b: &[u8]) -> i32 {
-    let middle = _mm256_set1_epi16(128);
-    let mut total = _mm256_setzero_si256();
-    for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
-        // SAFETY: both are 16 bytes long, and the loads need no alignment.
-        let (a, b) = unsafe { (_mm_loadu_si128(a.as_ptr().cast()), _mm_loadu_si128(b.as_ptr().cast())) };
-        let a = _mm256_sub_epi16(_mm256_cvtepu8_epi16(a), middle);
-        let b = _mm256_sub_epi16(_mm256_cvtepu8_epi16(b), middle);
-        total = _mm256_add_epi32(total, _mm256_madd_epi16(a, b));
-    }
-    let mut lanes = [0i32; 8];
-    // SAFETY: `lanes` is 32 bytes long, and the store needs no alignment.
-    unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), total) };
-    lanes.iter().sum()
 }
