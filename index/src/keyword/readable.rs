@@ -143,17 +143,27 @@ pub(super) fn contains(bits: &[u64], doc: u32) -> bool {
 /// Sets the bits of some documents to whether the permit admits them.
 fn set(bits: &mut [u64], segment: &Segment, docs: std::ops::Range<usize>, permit: &Bits, rows: &Rows<ClassNo>) {
     let mut at = docs.start;
-    while let Some(chunk) = segment.chunks.get(at).filter(|_| at < docs.end) {
-        let number = chunk / PAGE_ROWS;
-        let page = rows.page(number);
-        while let Some(chunk) = segment.chunks.get(at).filter(|chunk| at < docs.end && **chunk / PAGE_ROWS == number) {
-            let class = page.and_then(|page| page.get((chunk % PAGE_ROWS) as usize)).copied().unwrap_or(DEAD);
-            let admitted = class != DEAD && permit.contains(class);
-            if let Some(word) = bits.get_mut(at / 64) {
-                *word = *word & !(1 << (at % 64)) | u64::from(admitted) << (at % 64);
-            }
-            at += 1;
+    while at < docs.end {
+        let end = docs.end.min((at / 64 + 1) * 64);
+        let admitted = admitted(segment.chunks.get(at..end).unwrap_or_default(), permit, rows) << (at % 64);
+        let asked = u64::MAX >> (64 - (end - at)) << (at % 64);
+        if let Some(word) = bits.get_mut(at / 64) {
+            *word = *word & !asked | admitted;
         }
+        at = end;
+    }
+}
+
+/// By place among up to 64 chunks, whether the permit admits them.
+fn admitted(chunks: &[u32], permit: &Bits, rows: &Rows<ClassNo>) -> u64 {
+    let admits = |class: ClassNo| u64::from(class != DEAD && permit.contains(class));
+    let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else { return 0 };
+    let start = (first % PAGE_ROWS) as usize;
+    // Most chunks follow each other: their classes are read in one go.
+    let together = (last - first) as usize == chunks.len() - 1 && first / PAGE_ROWS == last / PAGE_ROWS;
+    match rows.page(first / PAGE_ROWS).and_then(|page| page.get(start..start + chunks.len())).filter(|_| together) {
+        Some(classes) => classes.iter().rev().fold(0, |bits, class| bits << 1 | admits(*class)),
+        None => chunks.iter().rev().fold(0, |bits, chunk| bits << 1 | admits(rows.get(*chunk))),
     }
 }
 
