@@ -1,4 +1,5 @@
-//! The background work of an engine: one thread seals and merges segments of vectors, and builds their clusters.
+//! The background work of an engine: one thread brings the codes of vectors into memory after an open, seals and merges
+//! segments of them, and builds their clusters.
 //!
 //! Nothing depends on it but speed: rows that are not sealed are scanned in the tail. It holds no lock while it works, and
 //! the lock of the state for as long as it takes to swap the result in.
@@ -93,6 +94,9 @@ impl Drop for Ended<'_> {
 /// The thread: works until there is nothing to do, then waits.
 fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
     let _ended = Ended(signal);
+    let vectors = state.read().view.vectors.clone();
+    vectors.warm(|| !signal.state.lock().stop);
+    drop(vectors);
     loop {
         {
             let mut wanted = signal.state.lock();

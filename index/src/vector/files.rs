@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 
 /// Rows of one file.
 pub(super) const FILE_ROWS: u32 = 65_536;
+/// Bytes of a page, or of a part of one where pages are larger.
+const PAGE_BYTES: usize = 4_096;
 
 /// The files of one kind of row, open for writing.
 #[derive(Debug)]
@@ -97,6 +99,11 @@ impl RowFiles {
 }
 
 impl RowMap {
+    /// Brings all rows into memory, file by file as long as `go_on` says so.
+    pub(super) fn warm(&self, go_on: impl Fn() -> bool) {
+        self.files.iter().take_while(|_| go_on()).for_each(|rows| warm(rows));
+    }
+
     /// The row of a chunk.
     #[inline]
     pub(super) fn get(&self, chunk: u32) -> Option<&[u8]> {
@@ -113,6 +120,11 @@ pub(super) fn replace(path: &Path, parts: &[&[u8]]) -> Result<()> {
     std::fs::rename(&fresh, path).map_err(Error::io(path))?;
     let dir = path.parent().unwrap_or(Path::new("."));
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io(dir))
+}
+
+/// Reads a byte of every page, so that the first searches do not wait for pages one after the other.
+pub(super) fn warm(bytes: &[u8]) {
+    bytes.iter().step_by(PAGE_BYTES).for_each(|byte| _ = std::hint::black_box(*byte));
 }
 
 /// Maps a file of the data directory.

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use memmap2::Mmap;
 
 use super::clusters::Clusters;
-use super::files::{map, replace};
+use super::files::{map, replace, warm};
 use super::kernels::BLOCK_ROWS;
 use super::quantize;
 use crate::access::{Bits, ClassNo, DEAD};
@@ -132,6 +132,12 @@ impl Segment {
             return self.clusters().map_or(Ok(()), Clusters::verify);
         }
         Err(Error::corrupt(self.path.display().to_string(), "its body is damaged; delete it while nothing is running"))
+    }
+
+    /// Brings it and its clusters into memory.
+    pub(super) fn warm(&self) {
+        warm(&self.bytes);
+        self.clusters().into_iter().for_each(Clusters::warm);
     }
 
     /// Its number, which is never used again.

@@ -64,6 +64,12 @@ impl VectorSnapshot {
         snapshot
     }
 
+    /// Brings into memory what searches read all over, as long as `go_on` says so: the codes. Full vectors stay on disk.
+    pub(crate) fn warm(&self, go_on: impl Fn() -> bool) {
+        self.segments.iter().take_while(|_| go_on()).for_each(|held| held.segment.warm());
+        self.codes.warm(go_on);
+    }
+
     /// Sees the rows that were put into the store since.
     pub(crate) fn read_from(&mut self, store: &VectorStore) {
         self.dimensions = store.dimensions();

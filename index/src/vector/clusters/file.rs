@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 
 use crate::error::{Error, Result};
-use crate::vector::files::{map, replace};
+use crate::vector::files::{map, replace, warm};
 use crate::vector::kernels::BLOCK_ROWS;
 use crate::vector::quantize;
 use crate::vector::segment::Segment;
@@ -115,6 +115,11 @@ impl Clusters {
             return Err(wrong("its length is not what its head says"));
         }
         Ok(clusters)
+    }
+
+    /// Brings them into memory.
+    pub(in crate::vector) fn warm(&self) {
+        warm(&self.bytes);
     }
 
     /// Checks every byte.
