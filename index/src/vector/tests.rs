@@ -343,7 +343,7 @@ fn clustered() -> (Index, Vec<Vec<f32>>) {
     let mut index = Index::new(64);
     let mut value = noise(9);
     let topics: Vec<Vec<f32>> = (0..60).map(|_| (0..64).map(|_| value()).collect()).collect();
-    for chunk in 0..6_000u32 {
+    for chunk in 0..20_000u32 {
         let vector: Vec<f32> = topics[chunk as usize % 60].iter().map(|of_topic| of_topic + 0.7 * value()).collect();
         index.add(chunk, &vector, 1 + chunk % 60);
     }
@@ -354,7 +354,7 @@ fn clustered() -> (Index, Vec<Vec<f32>>) {
     assert!(clusters_wanted(&index.snapshot, index.shelf.sizes).is_none());
     // Some rows die or move after the segment was made.
     index.change(31, 70);
-    (0..6_000).step_by(43).for_each(|chunk| index.set(chunk, DEAD));
+    (0..20_000).step_by(43).for_each(|chunk| index.set(chunk, DEAD));
     (index, topics)
 }
 
@@ -362,7 +362,8 @@ fn clustered() -> (Index, Vec<Vec<f32>>) {
 fn probed(index: &Index, permitted: &Bits, query: &[f32]) -> Option<Vec<u32>> {
     let scope = Scope { permitted, classes: &index.classes, order: &order, wanted: &wanted };
     let code = quantize::QueryCode::new(query);
-    let mut near = scan::Near::new(&scope, &code, 400);
+    // Room for all, so that nothing but the clusters leaves rows out.
+    let mut near = scan::Near::new(&scope, &code, 20_000);
     let held = &index.snapshot.segments()[0];
     let ranges = held.segment.permitted(permitted, permitted.iter().count());
     let rows = ranges.iter().map(|rows| rows.end - rows.start).sum();
