@@ -129,7 +129,10 @@ impl Writing<'_> {
         };
         record.num = record.save(&self.tx)?;
         let reclassed = live.is_none_or(|old| old.class != class);
-        let resectioned = self.save_sections(&record, &new)?;
+        let resectioned = match (&old, new.sections.is_empty()) {
+            (None, true) => false,
+            _ => self.save_sections(&record, &new)?,
+        };
         if reclassed || resectioned {
             self.epoch += 1;
         }
@@ -222,7 +225,10 @@ impl Writing<'_> {
     }
 
     fn insert_chunks(&mut self, document: &DocumentRecord, new: &NewDocument, terms: Vec<ChunkTerms>) -> Result<()> {
-        let sections = SectionRecord::of(&self.tx, document.num, Some(document.version))?;
+        let sections = match new.sections.is_empty() {
+            true => Vec::new(),
+            false => SectionRecord::of(&self.tx, document.num, Some(document.version))?,
+        };
         for (ordinal, (chunk, (terms, tokens))) in (0..).zip(new.chunks.iter().zip(terms)) {
             let section = new.section_of(chunk).and_then(|at| sections.get(at));
             let (vector_no, values) = match &chunk.vector {

@@ -92,9 +92,16 @@ impl Ranking {
         Ok(Ranking { average, norms: Box::new(norms(average)), weights, parts, readable })
     }
 
-    /// The best `limit` chunks that have one of the words, for which `wanted` holds, best first; equal scores by `order`.
-    pub(crate) fn top(&self, limit: usize, wanted: impl Fn(u32) -> bool, order: impl Fn(u32) -> u64) -> Result<Vec<(u32, f32)>> {
-        let mut best = Best::new(limit);
+    /// The best `limit` chunks that have one of the words, score at least `floor`, and for which `wanted` holds, best first;
+    /// equal scores by `order`.
+    pub(crate) fn top(
+        &self,
+        limit: usize,
+        floor: f32,
+        wanted: impl Fn(u32) -> bool,
+        order: impl Fn(u32) -> u64,
+    ) -> Result<Vec<(u32, f32)>> {
+        let mut best = Best::new(limit, floor);
         let mut parts: Vec<_> = self.parts.iter().zip(&self.readable.parts).filter(|(_, admitted)| admitted.count > 0).collect();
         // What most of the hits come from raises the threshold soonest.
         parts.sort_by_key(|(_, admitted)| std::cmp::Reverse(admitted.count));

@@ -145,7 +145,7 @@ impl Case {
         let wanted = |chunk: u32| skip == 0 || chunk % 7 != skip;
         let expected = exhaustive(&self.chunks, permit, question, limit, wanted);
         let ranking = self.ranking(permit, question);
-        let found = ranking.top(limit, wanted, order).unwrap();
+        let found = ranking.top(limit, 0.0, wanted, order).unwrap();
         let found: Vec<(u32, u32)> = found.into_iter().map(|(chunk, score)| (chunk, score.to_bits())).collect();
         assert_eq!(found, expected, "{question:?} limit {limit}");
         let chunks: Vec<u32> = expected.iter().rev().map(|(chunk, _)| *chunk).collect();

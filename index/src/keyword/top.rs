@@ -54,21 +54,27 @@ impl PartialOrd for Kept {
 /// The best chunks so far.
 pub(super) struct Best {
     limit: usize,
+    /// Lower scores are of no use.
+    floor: f32,
     kept: BinaryHeap<Kept>,
 }
 
 impl Best {
-    pub(super) fn new(limit: usize) -> Best {
-        Best { limit, kept: BinaryHeap::with_capacity(limit.min(1_024) + 1) }
+    pub(super) fn new(limit: usize, floor: f32) -> Best {
+        Best { limit, floor, kept: BinaryHeap::with_capacity(limit.min(1_024) + 1) }
     }
 
     /// What a score must not be below.
     #[inline]
     pub(super) fn threshold(&self) -> f32 {
-        if self.kept.len() < self.limit { 0.0 } else { self.kept.peek().map_or(f32::MAX, |worst| worst.score) }
+        // Those that are kept are not below the floor.
+        if self.kept.len() < self.limit { self.floor } else { self.kept.peek().map_or(f32::MAX, |worst| worst.score) }
     }
 
     pub(super) fn offer(&mut self, score: f32, chunk: u32, order: u64) {
+        if score < self.floor {
+            return;
+        }
         let new = Kept { score, order, chunk };
         if self.kept.len() < self.limit {
             self.kept.push(new);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::fuse::{self, Candidate};
+use super::fuse::{Candidate, Fusion};
 use super::query::{Filter, Mode, Query};
 use super::run::Warning;
 use crate::access::{Access, Bits, Guard, Permit};
@@ -11,8 +11,13 @@ use crate::error::Result;
 use crate::keyword::{Question, Ranking};
 use crate::timestamp::Timestamp;
 
-/// How many candidates each half brings to the fusion, at least.
+/// How many candidates are looked at where documents or duplicates may be left out.
 const MIN_CANDIDATES: usize = 200;
+/// How many the fusion takes of each half, at least.
+const MIN_BY_MEANING: usize = 100;
+const MIN_BY_WORDS: usize = 50;
+/// How many it takes by words at most, unless more are wanted, or the answer has to be exact.
+const MAX_BY_WORDS: usize = 200;
 /// How many at most, where documents or duplicates are left out and hits are still missing.
 const MAX_CANDIDATES: usize = 3_200;
 /// Where requirements leave so many chunks or fewer, the vectors of all are compared.
@@ -70,7 +75,7 @@ pub(super) struct Answer {
     pub(super) warning: Option<Warning>,
 }
 
-/// Ranks the best `depth` candidates of each half.
+/// Ranks the best `depth` candidates.
 pub(super) fn answer(scope: &Scope<'_>, query: &Query, mode: Mode, depth: usize) -> Result<Answer> {
     let question = Question::parse(&query.text);
     let candidates = rank(scope, query, mode, &question, depth)?;
@@ -84,9 +89,9 @@ pub(super) fn answer(scope: &Scope<'_>, query: &Query, mode: Mode, depth: usize)
     }
 }
 
-/// How many candidates of each half a query needs at first.
-pub(super) fn first_depth(query: &Query, mode: Mode) -> usize {
-    if mode == Mode::Hybrid || query.arranges() { MIN_CANDIDATES.max(query.limit) } else { query.limit }
+/// How many candidates a query needs at first.
+pub(super) fn first_depth(query: &Query) -> usize {
+    if query.arranges() { MIN_CANDIDATES.max(query.limit) } else { query.limit }
 }
 
 /// How many to look at when these were too few; `None` when that is enough.
@@ -94,13 +99,9 @@ pub(super) fn next_depth(depth: usize) -> Option<usize> {
     (depth < MAX_CANDIDATES).then(|| MAX_CANDIDATES.min(depth * 4))
 }
 
-/// The best candidates of a mode, best first.
+/// The best `depth` candidates of a mode, best first: of all chunks in scope, as far as the vector search finds all.
 pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Question, depth: usize) -> Result<Vec<Candidate>> {
     let view = scope.view;
-    let candidate = |chunk: u32| {
-        let order = view.facts.get(chunk).order;
-        Candidate { chunk, order, keyword: None, vector: None, reranker: None, score: 0.0 }
-    };
     // Requirements and exclusions narrow both halves.
     let ranking = if mode != Mode::Vector || question.constrains() {
         let readable = view.keyword.readable(scope.permit, &view.classes, || view.corpus(scope.permit.classes()));
@@ -108,50 +109,90 @@ pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Ques
     } else {
         None
     };
-    let by_words = match (&ranking, mode) {
-        (Some(ranking), Mode::Keyword | Mode::Hybrid) => {
-            ranking.top(depth, |chunk| scope.wanted(chunk), |chunk| view.facts.get(chunk).order)?
-        }
-        _ => Vec::new(),
-    };
-    let by_words = by_words.into_iter().map(|(chunk, score)| Candidate { keyword: Some(score), score, ..candidate(chunk) });
-    let mut candidates: Vec<Candidate> = by_words.collect();
-    let Some(vector) = query.vector.as_deref().filter(|_| mode != Mode::Keyword) else { return Ok(candidates) };
-    let vector = crate::vector::normalized(vector, vector.len())?;
-    let similarity = |chunk: u32| view.facts.get(chunk).vector.then(|| view.vectors.similarity(chunk, &vector)).flatten();
-    let narrowed = ranking.as_ref().filter(|_| question.constrains());
-    let order = |chunk: u32| view.facts.get(chunk).order;
-    // How many are left depends on what the caller may read alone, and so does the way they are searched.
-    let by_meaning = match narrowed.and_then(|ranking| ranking.admitted(MAX_COMPARED)) {
-        Some(mut chunks) => {
-            chunks.retain(|chunk| view.facts.get(*chunk).vector && scope.wanted(*chunk));
-            view.vectors.nearest(&chunks, &vector, depth, order)
-        }
-        None => {
-            let near = crate::vector::Scope {
-                permitted: scope.filter.as_ref().unwrap_or(scope.permit.bits()),
-                classes: &view.classes,
-                order: &order,
-                wanted: &|chunk| scope.wanted(chunk) && narrowed.is_none_or(|ranking| ranking.admits(chunk)),
-            };
-            view.vectors.search(&near, &vector, depth, query.exact)
-        }
-    };
-    let by_meaning: Vec<_> =
-        by_meaning.into_iter().map(|(chunk, score)| Candidate { vector: Some(score), score, ..candidate(chunk) }).collect();
-    let Some(ranking) = ranking.filter(|_| mode == Mode::Hybrid) else { return Ok(by_meaning) };
-    let known: HashSet<u32> = candidates.iter().map(|candidate| candidate.chunk).collect();
-    for candidate in &mut candidates {
-        candidate.vector = similarity(candidate.chunk);
+    let vector = query.vector.as_deref().filter(|_| mode != Mode::Keyword);
+    let vector = vector.map(|vector| crate::vector::normalized(vector, vector.len())).transpose()?;
+    let narrowing = ranking.as_ref().filter(|_| question.constrains());
+    match (&ranking, vector) {
+        (Some(ranking), None) => scope.by_words(ranking, depth, 0.0),
+        (Some(ranking), Some(vector)) if mode == Mode::Hybrid => scope.by_both(ranking, narrowing, &vector, query, depth),
+        (_, Some(vector)) => Ok(scope.by_meaning(narrowing, &vector, depth, query.exact)),
+        (None, None) => Ok(Vec::new()),
     }
-    let others: Vec<Candidate> = by_meaning.into_iter().filter(|candidate| !known.contains(&candidate.chunk)).collect();
-    let chunks: Vec<u32> = others.iter().map(|candidate| candidate.chunk).collect();
-    candidates.extend(
-        others
-            .into_iter()
-            .zip(ranking.scores(&chunks)?)
-            .map(|(candidate, score)| Candidate { keyword: Some(score).filter(|score| *score > 0.0), ..candidate }),
-    );
-    fuse::combine(&mut candidates, query.fluency);
-    Ok(candidates)
+}
+
+impl Scope<'_> {
+    fn candidate(&self, chunk: u32) -> Candidate {
+        let order = self.view.facts.get(chunk).order;
+        Candidate { chunk, order, keyword: None, vector: None, reranker: None, score: 0.0 }
+    }
+
+    /// The best by words, with at least the score `floor`.
+    fn by_words(&self, ranking: &Ranking, depth: usize, floor: f32) -> Result<Vec<Candidate>> {
+        let found = ranking.top(depth, floor, |chunk| self.wanted(chunk), |chunk| self.view.facts.get(chunk).order)?;
+        Ok(found.into_iter().map(|(chunk, score)| Candidate { keyword: Some(score), score, ..self.candidate(chunk) }).collect())
+    }
+
+    /// The best by meaning, among those that `narrowing` admits.
+    fn by_meaning(&self, narrowing: Option<&Ranking>, vector: &[f32], depth: usize, exact: bool) -> Vec<Candidate> {
+        let view = self.view;
+        let order = |chunk: u32| view.facts.get(chunk).order;
+        // How many are left depends on what the caller may read alone, and so does the way they are searched.
+        let found = match narrowing.and_then(|ranking| ranking.admitted(MAX_COMPARED)) {
+            Some(mut chunks) => {
+                chunks.retain(|chunk| view.facts.get(*chunk).vector && self.wanted(*chunk));
+                view.vectors.nearest(&chunks, vector, depth, order)
+            }
+            None => {
+                let near = crate::vector::Scope {
+                    permitted: self.filter.as_ref().unwrap_or(self.permit.bits()),
+                    classes: &view.classes,
+                    order: &order,
+                    wanted: &|chunk| self.wanted(chunk) && narrowing.is_none_or(|ranking| ranking.admits(chunk)),
+                };
+                view.vectors.search(&near, vector, depth, exact)
+            }
+        };
+        found.into_iter().map(|(chunk, score)| Candidate { vector: Some(score), score, ..self.candidate(chunk) }).collect()
+    }
+
+    /// The best by both halves together. What is found by meaning says how well others must match the words.
+    fn by_both(
+        &self,
+        ranking: &Ranking,
+        narrowing: Option<&Ranking>,
+        vector: &[f32],
+        query: &Query,
+        depth: usize,
+    ) -> Result<Vec<Candidate>> {
+        let half = depth.max(MIN_BY_MEANING);
+        let mut by_meaning = self.by_meaning(narrowing, vector, half, query.exact);
+        let fusion = Fusion::new(query.fluency, &by_meaning, half);
+        let chunks: Vec<u32> = by_meaning.iter().map(|candidate| candidate.chunk).collect();
+        for (candidate, score) in by_meaning.iter_mut().zip(ranking.scores(&chunks)?) {
+            candidate.keyword = Some(score).filter(|score| *score > 0.0);
+        }
+        let mut floor = fusion.least_words(&by_meaning, depth);
+        let known: HashSet<u32> = chunks.into_iter().collect();
+        let similarity = |chunk: u32| {
+            let has = self.view.facts.get(chunk).vector;
+            has.then(|| self.view.vectors.similarity(chunk, vector)).flatten()
+        };
+        let most = depth.max(if query.exact { MAX_CANDIDATES } else { MAX_BY_WORDS });
+        let mut room = depth.max(MIN_BY_WORDS);
+        loop {
+            let by_words = self.by_words(ranking, room, floor)?;
+            let last = by_words.last().filter(|_| by_words.len() >= room).and_then(|last| last.keyword);
+            let others = by_words.into_iter().filter(|candidate| !known.contains(&candidate.chunk));
+            let others = others.map(|candidate| Candidate { vector: similarity(candidate.chunk), ..candidate });
+            let mut candidates: Vec<Candidate> = by_meaning.iter().copied().chain(others).collect();
+            fusion.combine(&mut candidates);
+            let least = fusion.least_words_beside(&candidates, depth);
+            if last.is_none_or(|last| last <= least) || room >= most {
+                candidates.truncate(depth);
+                return Ok(candidates);
+            }
+            floor = floor.max(least);
+            room = most.min(room * 4);
+        }
+    }
 }

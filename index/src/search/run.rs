@@ -124,7 +124,7 @@ impl Engine {
         let (permit, view) = self.permit(caller, now);
         let (mode, _) = effective_mode(query, &view);
         let scope = Scope::new(&self.state.read().access, &permit, &view, &query.filter);
-        let ranked = answer(&scope, query, mode, first_depth(query, mode))?.candidates;
+        let ranked = answer(&scope, query, mode, first_depth(query))?.candidates;
         self.catalog.read(|db| {
             let mut seen = HashSet::new();
             let mut found = Vec::new();
@@ -152,7 +152,7 @@ impl Engine {
         let (permit, view) = self.permit(caller, now);
         let (mode, _) = effective_mode(query, &view);
         let scope = Scope::new(&self.state.read().access, &permit, &view, &query.filter);
-        let ranked = answer(&scope, query, mode, first_depth(query, mode))?.candidates;
+        let ranked = answer(&scope, query, mode, first_depth(query))?.candidates;
         Ok(ranked.into_iter().take(query.limit).map(|candidate| (candidate.chunk, candidate.score)).collect())
     }
 
@@ -177,7 +177,7 @@ impl Engine {
         let (permit, view) = (permit.as_ref(), view.as_ref());
         let (mode, mut warnings) = effective_mode(query, view);
         let scope = Scope::new(&self.state.read().access, permit, view, &query.filter);
-        let mut depth = first_depth(query, mode).max(reranking.as_ref().map_or(0, |_| rerank::depth(query)));
+        let mut depth = first_depth(query).max(reranking.as_ref().map_or(0, |_| rerank::depth(query)));
         let (warning, mut shown) = loop {
             let Answer { candidates, question, warning } = answer(&scope, query, mode, depth)?;
             let found = candidates.len();

@@ -363,8 +363,8 @@ impl Naive {
     /// The answer by the formulas, each hit with its duplicates. Where nothing has what is quoted, the words alone count.
     pub(crate) fn search(&self, who: &Who, question: &Question) -> Vec<(Hit, Vec<Key>)> {
         let arranged = !question.arrangement.is_default();
-        let of_half = if arranged || question.mode == Mode::Hybrid { CANDIDATES.max(question.limit) } else { question.limit };
-        let mut depth = of_half.max(question.reranked().unwrap_or(0));
+        let needed = if arranged { CANDIDATES.max(question.limit) } else { question.limit };
+        let mut depth = needed.max(question.reranked().unwrap_or(0));
         loop {
             let strict = self.candidates(who, question, true, depth);
             let candidates = if strict.is_empty() { self.candidates(who, question, false, depth) } else { strict };
@@ -387,7 +387,7 @@ impl Naive {
         &self.documents[&hit.key].versions.last().unwrap().passages[hit.ordinal]
     }
 
-    /// The best `depth` of each half, scored.
+    /// The best `depth` of all that may be read.
     fn candidates(&self, who: &Who, question: &Question, strict: bool, depth: usize) -> Vec<Hit> {
         let seen = self.seen(who);
         let fields: Vec<Vec<Vec<String>>> = seen.iter().map(|seen| indexed_fields(seen)).collect();
@@ -418,12 +418,8 @@ impl Naive {
             Mode::Keyword => by_words(depth).into_iter().map(|hit| Hit { vector: None, ..hit }).collect(),
             Mode::Vector => by_meaning(depth).into_iter().map(|hit| Hit { keyword: None, ..hit }).collect(),
             Mode::Hybrid => {
-                let mut all = by_words(depth);
-                for hit in by_meaning(depth) {
-                    if !all.iter().any(|known| known.key == hit.key && known.ordinal == hit.ordinal) {
-                        all.push(hit);
-                    }
-                }
+                let found = scored.iter().filter(|hit| hit.keyword.is_some() || hit.vector.is_some());
+                let mut all: Vec<Hit> = found.cloned().collect();
                 let most_words = highest(all.iter().filter_map(|hit| hit.keyword));
                 let most_meaning = highest(all.iter().filter_map(|hit| hit.vector));
                 for hit in &mut all {
@@ -431,7 +427,7 @@ impl Naive {
                     let meaning = share(hit.vector.unwrap_or(0.0).max(0.0), most_meaning);
                     hit.score = (1.0 - 0.5) * words + 0.5 * meaning;
                 }
-                all
+                best(all.into_iter(), depth)
             }
         }
     }
