@@ -1,7 +1,7 @@
-//! What a segment knows of a word's postings: where each block of 128 ends and how high it can score.
+//! What a segment knows of a word: where its postings are, and of one that many documents have, what [`super::dense`] keeps.
 //!
-//! Made on the first use of a word by one pass over its postings, independent of any caller, and kept within a bound.
-//! [`bound`] says why no block scores higher than its bound, whatever the caller.
+//! The latter is made on the first use of the word by one pass over its postings, independent of any caller, and kept within a
+//! bound. [`stretch`] says how it bounds scores, whatever the caller.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tantivy::index::InvertedIndexReader;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
 
-use super::bm25::{B, K1, norms};
+use super::bm25::{B, norms};
 use super::dense::Dense;
 use super::segment::Spread;
 use crate::error::Result;
@@ -24,17 +24,13 @@ pub(super) const SLACK: f32 = 1.0001;
 const BLOCK: usize = 128;
 /// What the lists of one segment may take, in bytes, and in bytes for each of its chunks; beyond it they are made anew.
 const MAX_LIST_BYTES: usize = 1 << 20;
-const MAX_LIST_BYTES_PER_CHUNK: usize = 128;
+const MAX_LIST_BYTES_PER_CHUNK: usize = 256;
 
 /// The postings of a word in one segment.
 pub(super) struct WordList {
     postings: Postings,
     /// How many documents have the word, alive or not.
     pub(super) len: u32,
-    /// By block: its last document.
-    last: Vec<u32>,
-    /// By block: the least K_M(l) / f.
-    least: Vec<f32>,
     /// The documents, where they are many.
     pub(super) dense: Option<Dense>,
     /// Asked for again since unused lists were last dropped.
@@ -52,15 +48,8 @@ impl WordList {
     /// The list of a term of the dictionary.
     pub(super) fn stored(reader: &InvertedIndexReader, info: TermInfo, lengths: &[u8], spread: Spread) -> Result<WordList> {
         let len = info.doc_freq;
-        WordList {
-            postings: Postings::Stored(info),
-            len,
-            last: Vec::new(),
-            least: Vec::new(),
-            dense: None,
-            used: AtomicBool::default(),
-        }
-        .measured(reader, lengths, spread)
+        WordList { postings: Postings::Stored(info), len, dense: None, used: AtomicBool::default() }
+            .measured(reader, lengths, spread)
     }
 
     /// The list of a prefix: ascending documents, and how often each has one of its terms.
@@ -73,28 +62,22 @@ impl WordList {
     ) -> Result<WordList> {
         let len = u32::try_from(docs.len()).unwrap_or(u32::MAX);
         let postings = Postings::Merged(docs.into(), frequencies.into());
-        WordList { postings, len, last: Vec::new(), least: Vec::new(), dense: None, used: AtomicBool::default() }
-            .measured(reader, lengths, spread)
+        WordList { postings, len, dense: None, used: AtomicBool::default() }.measured(reader, lengths, spread)
     }
 
+    /// With what is kept of it where its documents are many.
     fn measured(mut self, reader: &InvertedIndexReader, lengths: &[u8], spread: Spread) -> Result<WordList> {
+        let Some(mut dense) = Dense::room(self.len, lengths.len()) else { return Ok(self) };
         let norms = norms(spread.average);
-        let mut dense = Dense::room(self.len, lengths.len());
         let mut cursor = self.open(reader, IndexRecordOption::WithFreqs)?;
-        while let Some(&end) = cursor.docs().last() {
-            let mut low = f32::MAX;
+        while !cursor.docs().is_empty() {
             for (&doc, &frequency) in cursor.docs().iter().zip(cursor.frequencies()) {
                 let code = lengths.get(doc as usize).copied().unwrap_or_default();
-                low = low.min(norms.get(usize::from(code)).copied().unwrap_or_default() / frequency as f32);
-                if let Some(dense) = &mut dense {
-                    dense.insert(doc, frequency);
-                }
+                dense.insert(doc, frequency, norms.get(usize::from(code)).copied().unwrap_or_default());
             }
-            self.last.push(end);
-            self.least.push(low);
             cursor.advance();
         }
-        self.dense = dense;
+        self.dense = Some(dense);
         Ok(self)
     }
 
@@ -108,31 +91,14 @@ impl WordList {
         })
     }
 
-    /// The least K_M(l) / f among documents `start..end`; the search for blocks begins at `block`, which is moved to the
-    /// first that reaches `start`. `None` when no block reaches it.
-    #[inline]
-    pub(super) fn least(&self, block: &mut usize, start: u32, end: u32) -> Option<f32> {
-        while *self.last.get(*block)? < start {
-            *block += 1;
-        }
-        let mut low = *self.least.get(*block)?;
-        let mut at = *block;
-        // The next block may begin before `end` unless this one ends at or after it.
-        while self.last.get(at).is_some_and(|last| last + 1 < end) {
-            at += 1;
-            low = self.least.get(at).map_or(low, |least| low.min(*least));
-        }
-        Some(low)
-    }
-
     /// How many blocks there are.
     pub(super) fn blocks(&self) -> usize {
-        self.last.len()
+        self.len as usize / BLOCK + 1
     }
 
     fn bytes(&self) -> usize {
         let merged = if let Postings::Merged(docs, _) = &self.postings { docs.len() * 8 } else { 0 };
-        size_of::<WordList>() + merged + self.last.len() * 8 + self.dense.as_ref().map_or(0, Dense::bytes)
+        size_of::<WordList>() + merged + self.dense.as_ref().map_or(0, Dense::bytes)
     }
 }
 
@@ -195,29 +161,23 @@ impl Cursor {
     }
 }
 
-/// The least that K_A(l) / K_M(l) is on the lengths of a segment, for a caller's average A.
-pub(super) fn least_ratio(spread: Spread, average: f32) -> f32 {
-    let norm = |length: f32, average: f32| 1.0 - B + B * length / average;
-    let ratio = |length: f32| norm(length, average) / norm(length, spread.average);
-    ratio(spread.shortest).min(ratio(spread.longest))
-}
-
-/// More than any posting can score whose K_M(l) / f is at least `least`.
+/// How much more a chunk of a segment can score for a caller whose average length is A than under the segment's own average M.
 ///
 /// BM25 gives a posting of frequency f in a chunk of length l the weight w · (k1 + 1) / (1 + u), where u = K(l) / f and
 /// K(l) = k1 · (1 − b + b · l / A) for the average length A of what the caller may read. A is another one for every caller,
-/// so a block keeps the least u under the segment's own average M, and a search turns it into a bound under A:
-/// K_A(l) / K_M(l) = (1 − b + b·l/A) / (1 − b + b·l/M) is a quotient of two linear functions of l with a positive
-/// denominator, hence monotone, so on the lengths of a segment it is least at the shortest or at the longest, and
-/// u_A ≥ r · u_M for that least r ([`least_ratio`]). Tantivy's own block maxima keep the (length, frequency) pair that is best
-/// under other parameters, under which another pair of the same block may score more; they are not used.
+/// so what is kept of dense words is 1 / (1 + u) under M. K_A(l) / K_M(l) = (1 − b + b·l/A) / (1 − b + b·l/M) is a quotient of
+/// two linear functions of l with a positive denominator, hence monotone, so on the lengths of a segment it is least at the
+/// shortest or at the longest: u_A ≥ r · u_M for that least r, and 1 / (1 + u_A) ≤ 1 / (1 + r · u_M) ≤ max(1, 1/r) / (1 + u_M).
+/// Tantivy's own block maxima keep the (length, frequency) pair that is best under other parameters, under which another pair
+/// of the same block may score more; they are not used.
 ///
 /// Rounding: a bound and a score are each a sum of at most 512 positive numbers that took a few operations, each of relative
 /// error 2⁻²⁴, so both differ from the exact values by less than 530 · 2⁻²⁴ < 3.2 · 10⁻⁵ of them. A bound that is raised by
 /// [`SLACK`] is above every score that it bounds, in whatever order either is summed.
-#[inline]
-pub(super) fn bound(weight: f32, ratio: f32, least: f32) -> f32 {
-    weight * (K1 + 1.0) / (1.0 + ratio * least) * SLACK
+pub(super) fn stretch(spread: Spread, average: f32) -> f32 {
+    let norm = |length: f32, average: f32| 1.0 - B + B * length / average;
+    let ratio = |length: f32| norm(length, average) / norm(length, spread.average);
+    (1.0 / ratio(spread.shortest).min(ratio(spread.longest))).max(1.0)
 }
 
 /// The lists of a segment, by the names of their words.

@@ -1,56 +1,91 @@
-//! What a segment keeps of a word that many of its documents have: who has it, and how often, without decoding postings.
+//! What a segment keeps of a word that many of its documents have: who has it, how often, and how high a few neighbours can
+//! score, without decoding postings.
 
+use super::bm25::contribution;
 use super::readable::contains;
 
-/// A word in at least one of so many documents keeps a bitmap of them.
+/// A word in at least one of so many documents is dense.
 const SHARE: usize = 16;
-/// A word in at least one of so many keeps their frequencies too.
-const FREQUENT_SHARE: usize = 8;
-/// A frequency of so many or more is read from the postings.
-const MANY: u8 = 15;
+/// Documents in a block.
+pub(super) const BLOCK: usize = 8;
+/// A frequency of so many or more is kept apart.
+const MANY: u32 = 15;
+/// Stands for a frequency of [`MANY`] or more where a bound is wanted.
+const ENDLESS: f32 = 1e30;
 
 /// The documents of a frequent word.
 pub(super) struct Dense {
     /// A bit for each that has the word.
     pub(super) members: Vec<u64>,
-    /// Four bits a document, the lower four first, at most [`MANY`].
-    frequencies: Option<Vec<u8>>,
+    /// By block: four bits a document, at most [`MANY`].
+    frequencies: Vec<u32>,
+    /// Ascending: the documents that have it [`MANY`] times or more, and how often.
+    many: Vec<(u32, u32)>,
+    /// By block: the most that a document of it scores for weight 1 under the segment's own average length, in 255ths of the
+    /// highest score there is, rounded up.
+    pub(super) most: Vec<u8>,
 }
 
 impl Dense {
     /// Room for a word in `having` of `len` documents; `None` where they are not enough.
     pub(super) fn room(having: u32, len: usize) -> Option<Dense> {
-        let among = |share: usize| having as usize * share >= len;
-        let frequencies = among(FREQUENT_SHARE).then(|| vec![0; len.div_ceil(2)]);
-        among(SHARE).then(|| Dense { members: vec![0; len.div_ceil(64)], frequencies })
+        (having as usize * SHARE >= len).then(|| Dense {
+            members: vec![0; len.div_ceil(64)],
+            frequencies: vec![0; len.div_ceil(BLOCK)],
+            many: Vec::new(),
+            most: vec![0; len.div_ceil(BLOCK)],
+        })
     }
 
-    /// Notes that a document has the word.
+    /// Notes that a document has the word; `norm` is K(l) for its length. Documents come in ascending order.
     #[inline]
-    pub(super) fn insert(&mut self, doc: u32, frequency: u32) {
-        if let Some(word) = self.members.get_mut(doc as usize / 64) {
-            *word |= 1 << (doc % 64);
+    pub(super) fn insert(&mut self, doc: u32, frequency: u32, norm: f32) {
+        let at = doc as usize;
+        if let Some(word) = self.members.get_mut(at / 64) {
+            *word |= 1 << (at % 64);
         }
-        if let Some(pair) = self.frequencies.as_mut().and_then(|pairs| pairs.get_mut(doc as usize / 2)) {
-            *pair |= u8::try_from(frequency).unwrap_or(MANY).min(MANY) << (doc % 2 * 4);
+        if let Some(frequencies) = self.frequencies.get_mut(at / BLOCK) {
+            *frequencies |= frequency.min(MANY) << (at % BLOCK * 4);
+        }
+        if frequency >= MANY {
+            self.many.push((doc, frequency));
+        }
+        if let Some(most) = self.most.get_mut(at / BLOCK) {
+            *most = (*most).max((255.0 * contribution(1.0, frequency, norm) / contribution(1.0, 1, 0.0)).ceil() as u8);
         }
     }
 
-    /// How often a document has the word; `None` when only its postings say.
+    /// How often a document has the word.
     #[inline]
-    pub(super) fn frequency(&self, doc: u32) -> Option<u32> {
+    pub(super) fn frequency(&self, doc: u32) -> u32 {
         // The bits are far fewer than the frequencies, and mostly in the processor's cache.
-        if contains(&self.members, doc) { self.frequency_of_member(doc) } else { Some(0) }
+        if contains(&self.members, doc) { self.frequency_of_member(doc) } else { 0 }
     }
 
     /// The same for a document that is known to have the word.
     #[inline]
-    pub(super) fn frequency_of_member(&self, doc: u32) -> Option<u32> {
-        let pair = self.frequencies.as_ref()?.get(doc as usize / 2)?;
-        Some(u32::from(pair >> (doc % 2 * 4) & MANY)).filter(|frequency| *frequency != u32::from(MANY))
+    pub(super) fn frequency_of_member(&self, doc: u32) -> u32 {
+        let at = doc as usize;
+        let frequency = self.frequencies.get(at / BLOCK).copied().unwrap_or_default() >> (at % BLOCK * 4) & MANY;
+        if frequency < MANY {
+            return frequency;
+        }
+        let many = self.many.binary_search_by_key(&doc, |(doc, _)| *doc).ok().and_then(|at| self.many.get(at));
+        many.map_or(frequency, |(_, frequency)| *frequency)
+    }
+
+    /// How often each document of a block has the word, or so often that it cannot score more.
+    #[inline]
+    pub(super) fn frequencies(&self, block: usize) -> [f32; BLOCK] {
+        // Four bits each become a byte each.
+        let four = u64::from(self.frequencies.get(block).copied().unwrap_or_default());
+        let four = (four | four << 16) & 0x0000_FFFF_0000_FFFF;
+        let four = (four | four << 8) & 0x00FF_00FF_00FF_00FF;
+        let four = (four | four << 4) & 0x0F0F_0F0F_0F0F_0F0F;
+        four.to_le_bytes().map(|frequency| if u32::from(frequency) < MANY { f32::from(frequency) } else { ENDLESS })
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.members.len() * 8 + self.frequencies.as_ref().map_or(0, Vec::len)
+        self.members.len() * 8 + self.frequencies.len() * 4 + self.many.capacity() * 8 + self.most.len()
     }
 }

@@ -121,28 +121,29 @@ impl Few {
 
     fn read(&self, segment: &Segment, bits: &[u64], list: &WordList) -> Result<Excerpt> {
         let mut found = Excerpt::default();
-        let mut cursor = segment.open_list(list, IndexRecordOption::WithFreqs)?;
+        let open = || segment.open_list(list, IndexRecordOption::WithFreqs);
         match &list.dense {
             Some(dense) if self.docs.len() > bits.len() => {
                 for ((word, rank), (members, admitted)) in (0u32..).zip(&self.ranks).zip(dense.members.iter().zip(bits)) {
                     for bit in ones(members & admitted) {
                         let doc = word * 64 + bit;
                         let place = rank + (admitted & ((1 << bit) - 1)).count_ones();
-                        found.push(place, dense.frequency_of_member(doc).unwrap_or_else(|| cursor.frequency(doc)));
+                        found.push(place, dense.frequency_of_member(doc));
                     }
                 }
             }
             Some(dense) => {
                 for (place, doc) in (0..).zip(&self.docs) {
-                    found.push(place, dense.frequency(*doc).unwrap_or_else(|| cursor.frequency(*doc)));
+                    found.push(place, dense.frequency(*doc));
                 }
             }
             None if self.docs.len() < list.blocks() => {
+                let mut cursor = open()?;
                 for (place, doc) in (0..).zip(&self.docs) {
                     found.push(place, cursor.frequency(*doc));
                 }
             }
-            None => self.scan(bits, &mut cursor, &mut found),
+            None => self.scan(bits, &mut open()?, &mut found),
         }
         found.postings.shrink_to_fit();
         Ok(found)

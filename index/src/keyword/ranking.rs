@@ -143,13 +143,16 @@ impl Ranking {
             if at != place {
                 at = place;
                 let open = |list: &Option<Arc<WordList>>| {
-                    list.as_ref().map(|list| part.segment.open_list(list, IndexRecordOption::WithFreqs)).transpose()
+                    let sparse = list.as_ref().filter(|list| list.dense.is_none());
+                    sparse.map(|list| part.segment.open_list(list, IndexRecordOption::WithFreqs)).transpose()
                 };
                 cursors = lists.iter().map(open).collect::<Result<_>>()?;
             }
             for ((weight, list), cursor) in self.weights.iter().zip(lists).zip(&mut cursors) {
-                let known = list.as_ref().and_then(|list| list.dense.as_ref()).and_then(|dense| dense.frequency(doc));
-                let frequency = known.unwrap_or_else(|| cursor.as_mut().map_or(0, |cursor| cursor.frequency(doc)));
+                let frequency = match list.as_ref().and_then(|list| list.dense.as_ref()) {
+                    Some(dense) => dense.frequency(doc),
+                    None => cursor.as_mut().map_or(0, |cursor| cursor.frequency(doc)),
+                };
                 add(score, *weight, frequency, norm);
             }
         }

@@ -1,11 +1,10 @@
 //! The best chunks of a segment, without scoring those that cannot be among them.
 //!
-//! A block-max variant of MaxScore (Turtle & Flood 1995; Ding & Suel 2011) over windows of documents. In each window every
-//! word has a bound from its blocks (`blocks.rs` proves it). Words whose bounds together stay below the score to beat cannot
-//! make a hit alone: the candidates are the permitted documents that have one of the others. The former are added to the sums of
-//! candidates one word after the other, the greatest bound first, and before each word those are given up that cannot be hits
-//! any more. Where few documents of a window are permitted, all are candidates. The bound of a document is always a sum of
-//! positive numbers, never a difference, and a document is given up only when its bound is below the lowest score kept; so
+//! Block-Max Pruning (Mallia, Suel & Tonellotto 2024) for dense words, and addition of postings for the others, over ranges of
+//! documents. Of a dense word every block of 8 documents has a bound (`dense.rs`, and `blocks.rs` proves it); the postings of
+//! the others are few and are read. What both give a block together bounds its documents. Blocks are looked at from the
+//! greatest bound down, until one is below the score to beat; of their permitted documents those are given up that cannot reach
+//! it with what the dense words really give them. A document is given up only when its bound is below the lowest score kept; so
 //! ties are decided by order, and scores, which are summed in the order of the question's words, are those of the exhaustive
 //! loop to the bit.
 
@@ -15,19 +14,20 @@ use std::sync::Arc;
 
 use tantivy::schema::IndexRecordOption;
 
-use super::blocks::{Cursor, SLACK, WordList, bound, least_ratio};
+use super::blocks::{Cursor, SLACK, WordList, stretch};
 use super::bm25::contribution;
+use super::dense::{BLOCK, Dense};
 use super::few::ones;
 use super::ranking::Ranking;
 use super::readable::contains;
 use super::segment::Segment;
 use crate::error::Result;
 
-/// Documents in a window.
-const WINDOW: usize = 512;
-const WORDS: usize = WINDOW / 64;
-/// A window with at most so many permitted documents is looked up document by document.
-const FEW: u32 = 8;
+/// Documents in a range: what is known of them stays in the processor's cache.
+const RANGE: usize = 32_768;
+/// The share of the greatest bound by which a bound may be wrong after a few operations for each of 512 words, each of relative
+/// error 2⁻²⁴, and [`SLACK`].
+const DRIFT: f32 = 3e-4;
 
 /// A kept chunk; the greatest is the worst.
 #[derive(Clone, Copy, PartialEq)]
@@ -97,108 +97,20 @@ pub(super) struct Leaf<'a> {
     pub(super) bits: &'a [u64],
 }
 
-/// A word in a segment.
-struct Scorer<'a> {
-    segment: &'a Segment,
-    list: &'a WordList,
-    cursor: Option<Cursor>,
-    weight: f32,
-    /// The first block that reaches the window.
-    block: usize,
-    /// The most that it can add in the window.
-    bound: f32,
-    /// What it adds to documents of the window, where it was read, and which have it.
-    added: Box<[f32; WINDOW]>,
-    having: Docs,
-}
-
-impl Scorer<'_> {
-    fn cursor(&mut self) -> Result<&mut Cursor> {
-        if self.cursor.is_none() {
-            self.cursor = Some(self.segment.open_list(self.list, IndexRecordOption::WithFreqs)?);
-        }
-        Ok(self.cursor.as_mut().expect("INVARIANT: it was just opened"))
-    }
-
-    /// Adds to `sums` what the word gives some documents of a window.
-    fn add(&mut self, window: &Window<'_>, docs: &Docs, sums: &mut [f32; WINDOW]) -> Result<()> {
-        let first = window.start as usize / 64;
-        let list = self.list;
-        if let Some(dense) = &list.dense {
-            let members = dense.members.get(first..).unwrap_or_default();
-            for (start, (docs, members)) in (window.start..).step_by(64).zip(docs.iter().zip(members)) {
-                for bit in ones(docs & members) {
-                    let doc = start + bit;
-                    let frequency = match dense.frequency_of_member(doc) {
-                        Some(frequency) => frequency,
-                        None => self.cursor()?.frequency(doc),
-                    };
-                    self.note(window, doc, frequency, sums);
-                }
-            }
-        } else if docs.iter().map(|word| word.count_ones()).sum::<u32>() <= FEW {
-            for doc in documents(window.start, *docs) {
-                let frequency = self.cursor()?.frequency(doc);
-                if frequency > 0 {
-                    self.note(window, doc, frequency, sums);
-                }
-            }
-        } else {
-            self.read(window, docs, sums)?;
-        }
-        Ok(())
-    }
-
-    /// The same by reading all postings of the window.
-    fn read(&mut self, window: &Window<'_>, docs: &Docs, sums: &mut [f32; WINDOW]) -> Result<()> {
-        self.cursor()?;
-        let Some(mut cursor) = self.cursor.take() else { return Ok(()) };
-        let mut at = cursor.seek(window.start);
-        while let Some(&last) = cursor.docs().last() {
-            let postings = cursor.docs().iter().zip(cursor.frequencies()).skip(at).take_while(|(doc, _)| **doc < window.end);
-            for (&doc, &frequency) in postings {
-                if contains(docs, doc.wrapping_sub(window.start)) {
-                    self.note(window, doc, frequency, sums);
-                }
-            }
-            if last >= window.end {
-                break;
-            }
-            cursor.advance();
-            at = 0;
-        }
-        self.cursor = Some(cursor);
-        Ok(())
-    }
-
-    #[inline]
-    fn note(&mut self, window: &Window<'_>, doc: u32, frequency: u32, sums: &mut [f32; WINDOW]) {
-        let offset = doc.wrapping_sub(window.start) as usize % WINDOW;
-        let code = window.lengths.get(offset).copied().unwrap_or_default();
-        let norm = window.norms.get(usize::from(code)).copied().unwrap_or_default();
-        let added = contribution(self.weight, frequency, norm);
-        if let (Some(sum), Some(slot), Some(having)) =
-            (sums.get_mut(offset), self.added.get_mut(offset), self.having.get_mut(offset / 64))
-        {
-            *sum += added;
-            *slot = added;
-            *having |= 1 << (offset % 64);
-        }
-    }
-}
-
-/// A bit for each document of a window.
-type Docs = [u64; WORDS];
-
-/// Documents `start..end`, and which of them may be hits.
-struct Window<'a> {
-    start: u32,
-    end: u32,
-    bits: Docs,
-    /// By document of the window.
-    lengths: &'a [u8],
-    /// By length code.
-    norms: &'a [f32; 256],
+/// A word of the question in a segment.
+enum Word<'a> {
+    Dense {
+        dense: &'a Dense,
+        weight: f32,
+        /// What a 255th of its blocks' bounds is worth.
+        unit: f32,
+    },
+    Sparse {
+        cursor: Cursor,
+        weight: f32,
+        /// Its permitted postings in the range: places in the range, ascending, and what they score.
+        scores: Vec<(u32, f32)>,
+    },
 }
 
 /// Offers the best chunks of a segment to `best`.
@@ -209,110 +121,214 @@ pub(super) fn collect(
     wanted: &impl Fn(u32) -> bool,
     order: &impl Fn(u32) -> u64,
 ) -> Result<()> {
-    let ratio = least_ratio(leaf.segment.spread, ranking.average);
-    // In the order of the question's words, which is the order of sums.
-    let mut scorers: Vec<Scorer<'_>> = leaf
-        .lists
-        .iter()
-        .zip(&ranking.weights)
-        .filter_map(|(list, weight)| {
-            let list = list.as_deref()?;
-            let (added, having) = (Box::new([0.0; WINDOW]), [0; WORDS]);
-            Some(Scorer { segment: leaf.segment, list, cursor: None, weight: *weight, block: 0, bound: 0.0, added, having })
-        })
-        .collect();
-    // By rising bound in the current window: the sum of bounds up to and with this word, and the word.
-    let mut rising: Vec<(f32, usize)> = Vec::with_capacity(scorers.len());
-    let mut sums = Box::new([0.0f32; WINDOW]);
-    for (number, bits) in leaf.bits.chunks(WORDS).enumerate() {
-        let Some(window) = window(ranking, leaf, number, bits) else { continue };
-        rising.clear();
-        for (at, scorer) in scorers.iter_mut().enumerate() {
-            let least = scorer.list.least(&mut scorer.block, window.start, window.end);
-            scorer.bound = least.map_or(0.0, |least| bound(scorer.weight, ratio, least));
-            scorer.having = [0; WORDS];
-            if least.is_some() {
-                rising.push((scorer.bound, at));
-            }
+    let mut search = Search::new(ranking, leaf)?;
+    for (start, bits) in (0u32..).step_by(RANGE).zip(leaf.bits.chunks(RANGE / 64)) {
+        if bits.iter().any(|word| *word != 0) {
+            search.bound(start, bits);
+            search.offer(start, bits, best, wanted, order);
+            search.clear();
         }
-        rising.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let mut sum = 0.0;
-        for (bound, _) in &mut rising {
-            sum += *bound;
-            *bound = sum;
-        }
-        let essential = rising.partition_point(|(sum, _)| *sum < best.threshold());
-        if essential == rising.len() {
-            continue;
-        }
-        let permitted: u32 = window.bits.iter().map(|word| word.count_ones()).sum();
-        let mut candidates = window.bits;
-        let mut rest = rising.len();
-        if permitted > FEW {
-            candidates = [0; WORDS];
-            for (_, word) in rising.get(essential..).unwrap_or_default() {
-                let Some(scorer) = scorers.get_mut(*word) else { continue };
-                scorer.add(&window, &window.bits, &mut sums)?;
-                candidates.iter_mut().zip(&scorer.having).for_each(|(candidates, having)| *candidates |= having);
-            }
-            rest = essential;
-        }
-        // Word by word, those are given up that can no longer be a hit.
-        while let Some(&(most, word)) = rest.checked_sub(1).and_then(|last| rising.get(last)) {
-            give_up(&mut candidates, &sums, most, best.threshold());
-            if candidates.iter().all(|word| *word == 0) {
-                break;
-            }
-            rest -= 1;
-            if let Some(scorer) = scorers.get_mut(word) {
-                scorer.add(&window, &candidates, &mut sums)?;
-            }
-        }
-        give_up(&mut candidates, &sums, 0.0, best.threshold());
-        for doc in documents(window.start, candidates) {
-            let Some(&chunk) = leaf.segment.chunks.get(doc as usize) else { continue };
-            if !wanted(chunk) {
-                continue;
-            }
-            let offset = doc - window.start;
-            // A word that the document does not have adds nothing, to the bit.
-            let added = scorers.iter().filter(|scorer| contains(&scorer.having, offset));
-            let score = added.fold(0.0, |sum, scorer| sum + scorer.added.get(offset as usize).copied().unwrap_or_default());
-            if score > 0.0 {
-                best.offer(score, chunk, order(chunk));
-            }
-        }
-        sums.fill(0.0);
     }
     Ok(())
 }
 
-/// Gives up the documents that have less than the threshold when `most` is added to their sums.
-fn give_up(docs: &mut Docs, sums: &[f32; WINDOW], most: f32, threshold: f32) {
-    for (word, sums) in docs.iter_mut().zip(sums.as_chunks::<64>().0) {
-        let mut kept = 0;
-        for bit in ones(*word) {
-            let sum = sums.get(bit as usize).copied().unwrap_or_default();
-            kept |= u64::from(sum * SLACK + most >= threshold) << bit;
+/// A search of a segment, range by range.
+struct Search<'a> {
+    ranking: &'a Ranking,
+    leaf: &'a Leaf<'a>,
+    /// In the order of the question.
+    words: Vec<Word<'a>>,
+    /// The dense ones, the greatest weight first.
+    dense: Vec<usize>,
+    /// By block of the range: the most that the dense words give a document.
+    most: Vec<f32>,
+    /// By block of the range: what the sparse words give its documents together.
+    given: Vec<f32>,
+    /// By document of the range: what the sparse words give it.
+    sums: Vec<f32>,
+    /// Blocks that may have hits, with their bounds.
+    reaching: Vec<(f32, u32)>,
+}
+
+impl<'a> Search<'a> {
+    fn new(ranking: &'a Ranking, leaf: &'a Leaf<'a>) -> Result<Search<'a>> {
+        let unit = contribution(1.0, 1, 0.0) / 255.0 * stretch(leaf.segment.spread, ranking.average) * SLACK;
+        let mut words = Vec::with_capacity(leaf.lists.len());
+        for (list, weight) in leaf.lists.iter().zip(&ranking.weights) {
+            let Some(list) = list.as_deref() else { continue };
+            words.push(match &list.dense {
+                Some(dense) => Word::Dense { dense, weight: *weight, unit: weight * unit },
+                None => {
+                    let cursor = leaf.segment.open_list(list, IndexRecordOption::WithFreqs)?;
+                    Word::Sparse { cursor, weight: *weight, scores: Vec::new() }
+                }
+            });
         }
-        *word = kept;
+        let weight = |at: &usize| match words.get(*at) {
+            Some(Word::Dense { weight, .. }) => *weight,
+            _ => 0.0,
+        };
+        let mut dense: Vec<usize> = (0..words.len()).filter(|at| matches!(words.get(*at), Some(Word::Dense { .. }))).collect();
+        dense.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+        let docs = leaf.segment.len().min(RANGE).next_multiple_of(64);
+        let blocks = docs / BLOCK;
+        Ok(Search {
+            ranking,
+            leaf,
+            words,
+            dense,
+            most: vec![0.0; blocks],
+            given: vec![0.0; blocks],
+            sums: vec![0.0; docs],
+            reaching: Vec::new(),
+        })
+    }
+
+    /// Bounds the documents of the range that begins at `start`, of which `bits` says which are permitted.
+    fn bound(&mut self, start: u32, bits: &[u64]) {
+        self.most.fill(0.0);
+        for word in &mut self.words {
+            match word {
+                Word::Dense { dense, unit, .. } => {
+                    let codes = dense.most.get(start as usize / BLOCK..).unwrap_or_default();
+                    for (most, code) in self.most.iter_mut().zip(codes) {
+                        *most += f32::from(*code) * *unit;
+                    }
+                }
+                Word::Sparse { cursor, weight, scores } => {
+                    read(self.ranking, self.leaf, start, bits, cursor, *weight, scores);
+                    for (place, score) in scores {
+                        let place = *place as usize;
+                        if let (Some(sum), Some(given)) = (self.sums.get_mut(place), self.given.get_mut(place / BLOCK)) {
+                            *sum += *score;
+                            *given += *score;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Offers the documents of the range that can be among the best.
+    fn offer(&mut self, start: u32, bits: &[u64], best: &mut Best, wanted: &impl Fn(u32) -> bool, order: &impl Fn(u32) -> u64) {
+        let mut reaching = std::mem::take(&mut self.reaching);
+        reaching.clear();
+        let threshold = best.threshold();
+        for ((block, admitted), (most, given)) in
+            (0u32..).zip(bits.iter().flat_map(|word| word.to_le_bytes())).zip(self.most.iter().zip(&self.given))
+        {
+            let bound = (most + given) * SLACK;
+            if bound >= threshold && admitted != 0 && bound > 0.0 {
+                reaching.push((bound, block));
+            }
+        }
+        // Until there are enough, the likeliest come first; after that a document's turn matters little.
+        if best.kept.len() < best.limit {
+            reaching.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        }
+        for (bound, block) in &reaching {
+            if *bound < best.threshold() {
+                continue;
+            }
+            let admitted = bits.get(*block as usize / BLOCK).map_or(0, |word| word >> (block % 8 * 8) & 0xFF);
+            for bit in ones(admitted & self.reaching_of(start, *block, best.threshold())) {
+                let place = block * BLOCK as u32 + bit;
+                let doc = start + place;
+                let Some(&chunk) = self.leaf.segment.chunks.get(doc as usize).filter(|chunk| wanted(**chunk)) else { continue };
+                let score = self.score(place, doc);
+                if score > 0.0 {
+                    best.offer(score, chunk, order(chunk));
+                }
+            }
+        }
+        self.reaching = reaching;
+    }
+
+    /// A bit for each document of a block that may reach the threshold: what a document of the block may have of dense words is
+    /// replaced, word by word, by what it has itself.
+    fn reaching_of(&self, start: u32, block: u32, threshold: f32) -> u64 {
+        let (first, at) = (block as usize * BLOCK, block as usize + start as usize / BLOCK);
+        let most = self.most.get(block as usize).copied().unwrap_or_default();
+        let Some(sums) = self.sums.get(first..).and_then(|sums| sums.first_chunk::<BLOCK>()) else { return 0 };
+        let mut bounds = sums.map(|sum| sum + most);
+        let enough = threshold - bounds.iter().fold(0.0, |a: f32, b| a.max(*b)) * DRIFT;
+        let lengths = self.leaf.segment.lengths.get(at * BLOCK..).unwrap_or_default();
+        let mut norms = [1.0; BLOCK];
+        for (norm, length) in norms.iter_mut().zip(lengths) {
+            *norm = self.ranking.norms.get(usize::from(*length)).copied().unwrap_or_default();
+        }
+        for word in &self.dense {
+            let Some(Word::Dense { dense, weight, unit }) = self.words.get(*word) else { continue };
+            let code = dense.most.get(at).copied().unwrap_or_default();
+            if code == 0 {
+                continue;
+            }
+            let assumed = f32::from(code) * unit;
+            let weight = contribution(*weight, 1, 0.0);
+            for ((bound, norm), frequency) in bounds.iter_mut().zip(&norms).zip(dense.frequencies(at)) {
+                *bound += weight * (frequency / (frequency + norm)) - assumed;
+            }
+            if bounds.iter().all(|bound| *bound < enough) {
+                return 0;
+            }
+        }
+        (0u32..).zip(&bounds).map(|(bit, bound)| u64::from(*bound >= enough) << bit).sum()
+    }
+
+    /// The score, summed in the order of the question's words; a word that the document does not have adds nothing, to the bit.
+    fn score(&self, place: u32, doc: u32) -> f32 {
+        let norm = self.ranking.norm(self.leaf.segment, doc);
+        self.words.iter().fold(0.0, |sum, word| match word {
+            Word::Dense { dense, weight, .. } => match dense.frequency(doc) {
+                0 => sum,
+                frequency => sum + contribution(*weight, frequency, norm),
+            },
+            Word::Sparse { scores, .. } => {
+                let found = scores.binary_search_by_key(&place, |(place, _)| *place).ok().and_then(|at| scores.get(at));
+                found.map_or(sum, |(_, score)| sum + score)
+            }
+        })
+    }
+
+    /// Makes the sums of the sparse words zero again.
+    fn clear(&mut self) {
+        for word in &self.words {
+            let Word::Sparse { scores, .. } = word else { continue };
+            for (place, _) in scores {
+                let place = *place as usize;
+                if let (Some(sum), Some(given)) = (self.sums.get_mut(place), self.given.get_mut(place / BLOCK)) {
+                    (*sum, *given) = (0.0, 0.0);
+                }
+            }
+        }
     }
 }
 
-/// The window of some words of the bitmap; `None` where nothing may be a hit.
-fn window<'a>(ranking: &'a Ranking, leaf: &Leaf<'a>, number: usize, bits: &[u64]) -> Option<Window<'a>> {
-    if bits.iter().all(|word| *word == 0) {
-        return None;
+/// Reads the permitted postings of a range.
+fn read(
+    ranking: &Ranking,
+    leaf: &Leaf<'_>,
+    start: u32,
+    bits: &[u64],
+    cursor: &mut Cursor,
+    weight: f32,
+    scores: &mut Vec<(u32, f32)>,
+) {
+    let end = start + RANGE as u32;
+    scores.clear();
+    let mut at = cursor.seek(start);
+    while let Some(&last) = cursor.docs().last() {
+        let postings = cursor.docs().iter().zip(cursor.frequencies()).skip(at).take_while(|(doc, _)| **doc < end);
+        for (&doc, &frequency) in postings {
+            let place = doc.wrapping_sub(start);
+            if contains(bits, place) {
+                scores.push((place, contribution(weight, frequency, ranking.norm(leaf.segment, doc))));
+            }
+        }
+        if last >= end {
+            break;
+        }
+        cursor.advance();
+        at = 0;
     }
-    let start = number * WINDOW;
-    let end = leaf.segment.len().min(start + WINDOW);
-    let mut all = [0; WORDS];
-    all.iter_mut().zip(bits).for_each(|(all, bits)| *all = *bits);
-    let lengths = leaf.segment.lengths.get(start..end).unwrap_or_default();
-    Some(Window { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()?, bits: all, lengths, norms: &ranking.norms })
-}
-
-/// The documents of a bitmap, ascending.
-fn documents(start: u32, bits: Docs) -> impl Iterator<Item = u32> {
-    (0u32..).zip(bits).flat_map(move |(at, word)| ones(word).map(move |bit| start + at * 64 + bit))
 }
