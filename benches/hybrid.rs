@@ -2,8 +2,9 @@
 //!
 //! Texts and vectors of `passages-100k`; beyond 100,000 they are repeated, texts with a word of their own and vectors
 //! perturbed by gaussian noise of length 0.25. 200 queries, each a sentence with its vector; the caller reads a share of 1,000
-//! ACL classes at random. `words` is the keyword half alone, 200 candidates; `rank` is what fusion gives, without texts; `search` is what an application gets, 10 hits. The
-//! first pass over the queries is not counted. QPS is of one and of two threads that search at once. `ingest` gives chunks a
+//! ACL classes at random. `words` is the keyword half alone, 200 candidates; `rank` is what fusion gives, without texts; `search`
+//! is what an application gets, 10 hits. `recall` compares the best 10 with those of an exact search. The first pass over the
+//! queries is not counted. QPS is of one and of two threads that search at once. `ingest` gives chunks a
 //! second with texts and vectors from two writing threads, searchable when answered.
 //!
 //! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SHARES=0.1` asks one caller, `SIGHTLINE_DATA` names the folder of the passages).
@@ -161,6 +162,17 @@ fn measure(engine: &Engine, questions: &[(String, Vec<f32>)], size: usize, share
     };
     let rank = |question: &(String, Vec<f32>)| drop(engine.rank_chunks(&caller, &query(question), NOW).unwrap());
     let search = |question: &(String, Vec<f32>)| drop(engine.search(&caller, &query(question), NOW).unwrap());
+    let exact = |question| Query { exact: true, ..query(question) };
+    let found = questions.iter().map(|question| {
+        let best = engine.rank_chunks(&caller, &exact(question), NOW).unwrap();
+        let found = engine.rank_chunks(&caller, &query(question), NOW).unwrap();
+        let kept = best.iter().filter(|(chunk, _)| found.iter().any(|(found, _)| found == chunk)).count();
+        kept as f64 / best.len().max(1) as f64
+    });
+    let recall = found.sum::<f64>() / questions.len() as f64;
+    note(
+        json!({ "engine": "sightline", "mode": "hybrid rank", "size": size, "acl": "random", "selectivity": share, "recall": recall }),
+    );
     for (mode, ask) in [("words", &words as &dyn Fn(&(String, Vec<f32>))), ("rank", &rank), ("search", &search)] {
         questions.iter().for_each(ask);
         let mut times: Vec<Duration> = questions

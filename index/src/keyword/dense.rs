@@ -59,12 +59,12 @@ impl Dense {
     #[inline]
     pub(super) fn frequency(&self, doc: u32) -> u32 {
         // The bits are far fewer than the frequencies, and mostly in the processor's cache.
-        if contains(&self.members, doc) { self.frequency_of_member(doc) } else { 0 }
+        if contains(&self.members, doc) { self.frequency_of(doc) } else { 0 }
     }
 
-    /// The same for a document that is known to have the word.
+    /// The same without looking whether it has the word at all.
     #[inline]
-    pub(super) fn frequency_of_member(&self, doc: u32) -> u32 {
+    pub(super) fn frequency_of(&self, doc: u32) -> u32 {
         let at = doc as usize;
         let frequency = self.frequencies.get(at / BLOCK).copied().unwrap_or_default() >> (at % BLOCK * 4) & MANY;
         if frequency < MANY {

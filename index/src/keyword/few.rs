@@ -128,7 +128,7 @@ impl Few {
                     for bit in ones(members & admitted) {
                         let doc = word * 64 + bit;
                         let place = rank + (admitted & ((1 << bit) - 1)).count_ones();
-                        found.push(place, dense.frequency_of_member(doc));
+                        found.push(place, dense.frequency_of(doc));
                     }
                 }
             }

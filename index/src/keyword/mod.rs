@@ -14,6 +14,7 @@ mod merge;
 mod query;
 mod ranking;
 mod readable;
+mod refine;
 mod segment;
 #[cfg(test)]
 mod tests;

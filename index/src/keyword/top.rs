@@ -20,11 +20,14 @@ use super::dense::{BLOCK, Dense};
 use super::few::ones;
 use super::ranking::Ranking;
 use super::readable::contains;
+use super::refine::{DenseWord, refine};
 use super::segment::Segment;
 use crate::error::Result;
 
 /// Documents in a range: what is known of them stays in the processor's cache.
 const RANGE: usize = 32_768;
+/// More postings than these are forgotten faster with the whole range.
+const MANY: usize = RANGE / 16;
 /// The share of the greatest bound by which a bound may be wrong after a few operations for each of 512 words, each of relative
 /// error 2⁻²⁴, and [`SLACK`].
 const DRIFT: f32 = 3e-4;
@@ -102,8 +105,6 @@ enum Word<'a> {
     Dense {
         dense: &'a Dense,
         weight: f32,
-        /// What a 255th of its blocks' bounds is worth.
-        unit: f32,
     },
     Sparse {
         cursor: Cursor,
@@ -139,7 +140,7 @@ struct Search<'a> {
     /// In the order of the question.
     words: Vec<Word<'a>>,
     /// The dense ones, the greatest weight first.
-    dense: Vec<usize>,
+    dense: Vec<DenseWord<'a>>,
     /// By block of the range: the most that the dense words give a document.
     most: Vec<f32>,
     /// By block of the range: what the sparse words give its documents together.
@@ -152,24 +153,21 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(ranking: &'a Ranking, leaf: &'a Leaf<'a>) -> Result<Search<'a>> {
-        let unit = contribution(1.0, 1, 0.0) / 255.0 * stretch(leaf.segment.spread, ranking.average) * SLACK;
+        let highest = contribution(1.0, 1, 0.0);
+        let unit = highest / 255.0 * stretch(leaf.segment.spread, ranking.average) * SLACK;
         let mut words = Vec::with_capacity(leaf.lists.len());
-        for (list, weight) in leaf.lists.iter().zip(&ranking.weights) {
+        let mut dense = Vec::new();
+        for (list, &weight) in leaf.lists.iter().zip(&ranking.weights) {
             let Some(list) = list.as_deref() else { continue };
-            words.push(match &list.dense {
-                Some(dense) => Word::Dense { dense, weight: *weight, unit: weight * unit },
-                None => {
-                    let cursor = leaf.segment.open_list(list, IndexRecordOption::WithFreqs)?;
-                    Word::Sparse { cursor, weight: *weight, scores: Vec::new() }
-                }
-            });
+            if let Some(known) = &list.dense {
+                dense.push(DenseWord { dense: known, weight: weight * highest, unit: weight * unit });
+                words.push(Word::Dense { dense: known, weight });
+            } else {
+                let cursor = leaf.segment.open_list(list, IndexRecordOption::WithFreqs)?;
+                words.push(Word::Sparse { cursor, weight, scores: Vec::new() });
+            }
         }
-        let weight = |at: &usize| match words.get(*at) {
-            Some(Word::Dense { weight, .. }) => *weight,
-            _ => 0.0,
-        };
-        let mut dense: Vec<usize> = (0..words.len()).filter(|at| matches!(words.get(*at), Some(Word::Dense { .. }))).collect();
-        dense.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+        dense.sort_by(|a, b| b.weight.total_cmp(&a.weight));
         let docs = leaf.segment.len().min(RANGE).next_multiple_of(64);
         let blocks = docs / BLOCK;
         Ok(Search {
@@ -187,23 +185,20 @@ impl<'a> Search<'a> {
     /// Bounds the documents of the range that begins at `start`, of which `bits` says which are permitted.
     fn bound(&mut self, start: u32, bits: &[u64]) {
         self.most.fill(0.0);
+        for word in &self.dense {
+            let codes = word.dense.most.get(start as usize / BLOCK..).unwrap_or_default();
+            for (most, code) in self.most.iter_mut().zip(codes) {
+                *most += f32::from(*code) * word.unit;
+            }
+        }
         for word in &mut self.words {
-            match word {
-                Word::Dense { dense, unit, .. } => {
-                    let codes = dense.most.get(start as usize / BLOCK..).unwrap_or_default();
-                    for (most, code) in self.most.iter_mut().zip(codes) {
-                        *most += f32::from(*code) * *unit;
-                    }
-                }
-                Word::Sparse { cursor, weight, scores } => {
-                    read(self.ranking, self.leaf, start, bits, cursor, *weight, scores);
-                    for (place, score) in scores {
-                        let place = *place as usize;
-                        if let (Some(sum), Some(given)) = (self.sums.get_mut(place), self.given.get_mut(place / BLOCK)) {
-                            *sum += *score;
-                            *given += *score;
-                        }
-                    }
+            let Word::Sparse { cursor, weight, scores } = word else { continue };
+            read(self.ranking, self.leaf, start, bits, cursor, *weight, scores);
+            for (place, score) in scores {
+                let place = *place as usize;
+                if let (Some(sum), Some(given)) = (self.sums.get_mut(place), self.given.get_mut(place / BLOCK)) {
+                    *sum += *score;
+                    *given += *score;
                 }
             }
         }
@@ -250,36 +245,21 @@ impl<'a> Search<'a> {
         let (first, at) = (block as usize * BLOCK, block as usize + start as usize / BLOCK);
         let most = self.most.get(block as usize).copied().unwrap_or_default();
         let Some(sums) = self.sums.get(first..).and_then(|sums| sums.first_chunk::<BLOCK>()) else { return 0 };
-        let mut bounds = sums.map(|sum| sum + most);
+        let bounds = sums.map(|sum| sum + most);
         let enough = threshold - bounds.iter().fold(0.0, |a: f32, b| a.max(*b)) * DRIFT;
         let lengths = self.leaf.segment.lengths.get(at * BLOCK..).unwrap_or_default();
         let mut norms = [1.0; BLOCK];
         for (norm, length) in norms.iter_mut().zip(lengths) {
             *norm = self.ranking.norms.get(usize::from(*length)).copied().unwrap_or_default();
         }
-        for word in &self.dense {
-            let Some(Word::Dense { dense, weight, unit }) = self.words.get(*word) else { continue };
-            let code = dense.most.get(at).copied().unwrap_or_default();
-            if code == 0 {
-                continue;
-            }
-            let assumed = f32::from(code) * unit;
-            let weight = contribution(*weight, 1, 0.0);
-            for ((bound, norm), frequency) in bounds.iter_mut().zip(&norms).zip(dense.frequencies(at)) {
-                *bound += weight * (frequency / (frequency + norm)) - assumed;
-            }
-            if bounds.iter().all(|bound| *bound < enough) {
-                return 0;
-            }
-        }
-        (0u32..).zip(&bounds).map(|(bit, bound)| u64::from(*bound >= enough) << bit).sum()
+        refine(&self.dense, at, &norms, bounds, enough)
     }
 
     /// The score, summed in the order of the question's words; a word that the document does not have adds nothing, to the bit.
     fn score(&self, place: u32, doc: u32) -> f32 {
         let norm = self.ranking.norm(self.leaf.segment, doc);
         self.words.iter().fold(0.0, |sum, word| match word {
-            Word::Dense { dense, weight, .. } => match dense.frequency(doc) {
+            Word::Dense { dense, weight } => match dense.frequency_of(doc) {
                 0 => sum,
                 frequency => sum + contribution(*weight, frequency, norm),
             },
@@ -292,8 +272,18 @@ impl<'a> Search<'a> {
 
     /// Makes the sums of the sparse words zero again.
     fn clear(&mut self) {
-        for word in &self.words {
-            let Word::Sparse { scores, .. } = word else { continue };
+        let scores = || {
+            self.words.iter().filter_map(|word| match word {
+                Word::Sparse { scores, .. } => Some(scores),
+                Word::Dense { .. } => None,
+            })
+        };
+        if scores().map(Vec::len).sum::<usize>() > MANY {
+            self.sums.fill(0.0);
+            self.given.fill(0.0);
+            return;
+        }
+        for scores in scores() {
             for (place, _) in scores {
                 let place = *place as usize;
                 if let (Some(sum), Some(given)) = (self.sums.get_mut(place), self.given.get_mut(place / BLOCK)) {

@@ -14,10 +14,8 @@ use crate::timestamp::Timestamp;
 /// How many candidates are looked at where documents or duplicates may be left out.
 const MIN_CANDIDATES: usize = 200;
 /// How many the fusion takes of each half, at least.
-const MIN_BY_MEANING: usize = 100;
-const MIN_BY_WORDS: usize = 50;
-/// How many it takes by words at most, unless more are wanted, or the answer has to be exact.
-const MAX_BY_WORDS: usize = 200;
+const MIN_BY_MEANING: usize = 30;
+const MIN_BY_WORDS: usize = 200;
 /// How many at most, where documents or duplicates are left out and hits are still missing.
 const MAX_CANDIDATES: usize = 3_200;
 /// Where requirements leave so many chunks or fewer, the vectors of all are compared.
@@ -177,7 +175,6 @@ impl Scope<'_> {
             let has = self.view.facts.get(chunk).vector;
             has.then(|| self.view.vectors.similarity(chunk, vector)).flatten()
         };
-        let most = depth.max(if query.exact { MAX_CANDIDATES } else { MAX_BY_WORDS });
         let mut room = depth.max(MIN_BY_WORDS);
         loop {
             let by_words = self.by_words(ranking, room, floor)?;
@@ -187,12 +184,13 @@ impl Scope<'_> {
             let mut candidates: Vec<Candidate> = by_meaning.iter().copied().chain(others).collect();
             fusion.combine(&mut candidates);
             let least = fusion.least_words_beside(&candidates, depth);
-            if last.is_none_or(|last| last <= least) || room >= most {
-                candidates.truncate(depth);
-                return Ok(candidates);
+            match next_depth(room).filter(|_| query.exact && last.is_some_and(|last| last > least)) {
+                Some(more) => (room, floor) = (more, floor.max(least)),
+                None => {
+                    candidates.truncate(depth);
+                    return Ok(candidates);
+                }
             }
-            floor = floor.max(least);
-            room = most.min(room * 4);
         }
     }
 }
