@@ -188,6 +188,19 @@ impl Ranking {
         self.readable.parts.get(place)?.contains(doc).then_some((place, doc))
     }
 
+    /// What a word adds to the scores of up to 128 documents that have it as often as `frequencies` say.
+    #[inline]
+    pub(super) fn contributions(&self, segment: &Segment, weight: f32, docs: &[u32], frequencies: &[u32]) -> [f32; 128] {
+        let mut scores = [0.0; 128];
+        for (norm, doc) in scores.iter_mut().zip(docs) {
+            *norm = self.norm(segment, *doc);
+        }
+        for (score, frequency) in scores.iter_mut().zip(frequencies).take(docs.len()) {
+            *score = contribution(weight, *frequency, *score);
+        }
+        scores
+    }
+
     #[inline]
     pub(super) fn norm(&self, segment: &Segment, doc: u32) -> f32 {
         let code = segment.lengths.get(doc as usize).copied().unwrap_or_default();

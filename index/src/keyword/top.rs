@@ -184,6 +184,7 @@ impl<'a> Search<'a> {
 
     /// Bounds the documents of the range that begins at `start`, of which `bits` says which are permitted.
     fn bound(&mut self, start: u32, bits: &[u64]) {
+        let end = start + RANGE as u32;
         self.most.fill(0.0);
         for word in &self.dense {
             let codes = word.dense.most.get(start as usize / BLOCK..).unwrap_or_default();
@@ -193,13 +194,33 @@ impl<'a> Search<'a> {
         }
         for word in &mut self.words {
             let Word::Sparse { cursor, weight, scores } = word else { continue };
-            read(self.ranking, self.leaf, start, bits, cursor, *weight, scores);
-            for (place, score) in scores {
-                let place = *place as usize;
-                if let (Some(sum), Some(given)) = (self.sums.get_mut(place), self.given.get_mut(place / BLOCK)) {
-                    *sum += *score;
-                    *given += *score;
+            scores.clear();
+            let mut at = cursor.seek(start);
+            while let Some(&last) = cursor.docs().last() {
+                let docs = cursor.docs().get(at..).unwrap_or_default();
+                let docs = docs.get(..docs.partition_point(|doc| *doc < end)).unwrap_or_default();
+                let given = self.ranking.contributions(
+                    self.leaf.segment,
+                    *weight,
+                    docs,
+                    cursor.frequencies().get(at..).unwrap_or_default(),
+                );
+                for (doc, score) in docs.iter().zip(given) {
+                    let place = doc.wrapping_sub(start);
+                    if contains(bits, place)
+                        && let Some(sum) = self.sums.get_mut(place as usize)
+                        && let Some(given) = self.given.get_mut(place as usize / BLOCK)
+                    {
+                        *sum += score;
+                        *given += score;
+                        scores.push((place, score));
+                    }
                 }
+                if last >= end {
+                    break;
+                }
+                cursor.advance();
+                at = 0;
             }
         }
     }
@@ -208,13 +229,18 @@ impl<'a> Search<'a> {
     fn offer(&mut self, start: u32, bits: &[u64], best: &mut Best, wanted: &impl Fn(u32) -> bool, order: &impl Fn(u32) -> u64) {
         let mut reaching = std::mem::take(&mut self.reaching);
         reaching.clear();
-        let threshold = best.threshold();
-        for ((block, admitted), (most, given)) in
-            (0u32..).zip(bits.iter().flat_map(|word| word.to_le_bytes())).zip(self.most.iter().zip(&self.given))
-        {
-            let bound = (most + given) * SLACK;
-            if bound >= threshold && admitted != 0 && bound > 0.0 {
-                reaching.push((bound, block));
+        let threshold = best.threshold().max(f32::MIN_POSITIVE);
+        let bounds = self.most.as_chunks::<8>().0.iter().zip(self.given.as_chunks::<8>().0);
+        for ((first, word), (most, given)) in (0u32..).step_by(8).zip(bits).zip(bounds) {
+            let mut bounds = [0.0; 8];
+            bounds.iter_mut().zip(most.iter().zip(given)).for_each(|(bound, (most, given))| *bound = (most + given) * SLACK);
+            if *word == 0 || bounds.iter().all(|bound| *bound < threshold) {
+                continue;
+            }
+            for ((block, bound), admitted) in (first..).zip(bounds).zip(word.to_le_bytes()) {
+                if bound >= threshold && admitted != 0 {
+                    reaching.push((bound, block));
+                }
             }
         }
         // Until there are enough, the likeliest come first; after that a document's turn matters little.
@@ -291,34 +317,5 @@ impl<'a> Search<'a> {
                 }
             }
         }
-    }
-}
-
-/// Reads the permitted postings of a range.
-fn read(
-    ranking: &Ranking,
-    leaf: &Leaf<'_>,
-    start: u32,
-    bits: &[u64],
-    cursor: &mut Cursor,
-    weight: f32,
-    scores: &mut Vec<(u32, f32)>,
-) {
-    let end = start + RANGE as u32;
-    scores.clear();
-    let mut at = cursor.seek(start);
-    while let Some(&last) = cursor.docs().last() {
-        let postings = cursor.docs().iter().zip(cursor.frequencies()).skip(at).take_while(|(doc, _)| **doc < end);
-        for (&doc, &frequency) in postings {
-            let place = doc.wrapping_sub(start);
-            if contains(bits, place) {
-                scores.push((place, contribution(weight, frequency, ranking.norm(leaf.segment, doc))));
-            }
-        }
-        if last >= end {
-            break;
-        }
-        cursor.advance();
-        at = 0;
     }
 }

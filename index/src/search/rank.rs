@@ -14,8 +14,8 @@ use crate::timestamp::Timestamp;
 /// How many candidates are looked at where documents or duplicates may be left out.
 const MIN_CANDIDATES: usize = 200;
 /// How many the fusion takes of each half, at least.
-const MIN_BY_MEANING: usize = 30;
-const MIN_BY_WORDS: usize = 200;
+const MIN_BY_MEANING: usize = 50;
+const MIN_BY_WORDS: usize = 400;
 /// How many at most, where documents or duplicates are left out and hits are still missing.
 const MAX_CANDIDATES: usize = 3_200;
 /// Where requirements leave so many chunks or fewer, the vectors of all are compared.
