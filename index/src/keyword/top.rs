@@ -24,8 +24,8 @@ use super::refine::{DenseWord, refine};
 use super::segment::Segment;
 use crate::error::Result;
 
-/// Documents in a range: what is known of them stays in the processor's cache.
-const RANGE: usize = 32_768;
+/// Documents in a range: what is known of them stays in the processor's cache. Few in tests, so that those have many ranges.
+const RANGE: usize = if cfg!(test) { 512 } else { 32_768 };
 /// More postings than these are forgotten faster with the whole range.
 const MANY: usize = RANGE / 16;
 /// The share of the greatest bound by which a bound may be wrong after a few operations for each of 512 words, each of relative
