@@ -53,7 +53,9 @@ impl Scope<'_> {
 impl VectorSnapshot {
     /// The `limit` chunks nearest to a query of length 1, best first, with their scores; equal scores by the scope's order.
     /// With `exact` they are those of a comparison with every vector, else at least 98 of 100 are (measured).
-    pub(crate) fn search(&self, scope: &Scope<'_>, query: &[f32], limit: usize, exact: bool) -> Vec<(u32, f32)> {
+    ///
+    /// The best `sure` matter most: of the others more may be missed.
+    pub(crate) fn search(&self, scope: &Scope<'_>, query: &[f32], (limit, sure): (usize, usize), exact: bool) -> Vec<(u32, f32)> {
         if query.len() != self.dimensions() || limit == 0 {
             return Vec::new();
         }
@@ -65,7 +67,7 @@ impl VectorSnapshot {
         }
         let keep = MIN_CANDIDATES.max(CANDIDATES_PER_RESULT * limit);
 
-        let (mut candidates, whole) = self.near(scope, &code, keep, limit);
+        let (mut candidates, whole) = self.near(scope, &code, keep, sure.min(limit));
 
         let mut search = Exact::new(self, query, &code, limit);
         if whole {

@@ -96,7 +96,7 @@ impl Index {
 
     fn search(&self, permitted: &Bits, query: &[f32], limit: usize, exact: bool) -> Vec<(u32, f32)> {
         let scope = Scope { permitted, classes: &self.classes, order: &order, wanted: &wanted };
-        self.snapshot.search(&scope, query, limit, exact)
+        self.snapshot.search(&scope, query, (limit, limit), exact)
     }
 
     fn definition(&self, permitted: &Bits, query: &[f32], limit: usize) -> Vec<(u32, f32)> {
