@@ -19,6 +19,7 @@ mod http_callers;
 mod http_documents;
 mod http_errors;
 mod http_search;
+mod hybrid;
 mod kill;
 mod kubernetes;
 mod languages;

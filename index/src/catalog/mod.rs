@@ -95,8 +95,6 @@ impl Catalog {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -65_536)?;
-        // Every insert fires a trigger (`sums.rs`), so it journals the pages that it touches; that takes no file.
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
         // A plan does not depend on the values bound, so that statements are compiled once.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(128);

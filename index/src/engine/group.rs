@@ -1,6 +1,6 @@
 //! Group commit: writes that arrive while one transaction is being made durable share the next one.
 //!
-//! Whoever gets the writer's lock first commits for all that wait. Each caller's batch is a savepoint, so that one that is
+//! Whoever gets the writer's lock first commits for all that wait. Of several batches each is a savepoint, so that one that is
 //! refused takes no other with it; one flush serves them all.
 
 use std::collections::VecDeque;
@@ -83,10 +83,14 @@ impl Engine {
     fn try_commit(&self, writer: &mut Writer, group: Vec<Batch>) -> Result<Vec<Result<Vec<Receipt>>>> {
         let (results, committed) = {
             let mut writing = Writing::begin(&mut writer.connection, &writer.sums)?;
-            let mut results = Vec::with_capacity(group.len());
-            for batch in group {
-                results.push(writing.batch(batch.writes, batch.now)?);
-            }
+            let results = match <[Batch; 1]>::try_from(group) {
+                // Nothing else is in the transaction: when the batch is refused, all of it is undone.
+                Ok([batch]) => match writing.apply_all(batch) {
+                    Err(error) if error.is_refusal() => return Ok(vec![Err(error)]),
+                    applied => vec![Ok(applied?)],
+                },
+                Err(group) => group.into_iter().map(|batch| writing.apply_apart(batch)).collect::<Result<_>>()?,
+            };
             let (seq, epoch) = (writing.seq, writing.epoch);
             Writer::put_vectors(&mut writer.vectors, &writing.effects)?;
             (results, (writing.commit()?, seq, epoch))
@@ -127,13 +131,19 @@ impl<'a> Writing<'a> {
         Ok(Writing { tx, sums, seq, epoch, now: Timestamp(0), effects: Vec::new() })
     }
 
-    /// Applies a batch in whole or not at all. The outer error is that of the transaction.
-    fn batch(&mut self, writes: Vec<Prepared>, now: Timestamp) -> Result<Result<Vec<Receipt>>> {
+    /// Applies a batch; after an error some of it may be in the transaction.
+    fn apply_all(&mut self, batch: Batch) -> Result<Vec<Receipt>> {
+        self.now = batch.now;
+        batch.writes.into_iter().map(|(write, terms)| self.apply(write, terms)).collect()
+    }
+
+    /// Applies a batch in whole or not at all. The outer error is that of the transaction. With a savepoint every page that is
+    /// written is journaled, which takes about a tenth longer.
+    fn apply_apart(&mut self, batch: Batch) -> Result<Result<Vec<Receipt>>> {
         let before = (self.seq, self.epoch, self.effects.len());
-        self.now = now;
         let undo = self.sums.mark();
         self.tx.execute_batch("SAVEPOINT batch")?;
-        let applied = writes.into_iter().map(|(write, terms)| self.apply(write, terms)).collect::<Result<Vec<_>>>();
+        let applied = self.apply_all(batch);
         match applied {
             Err(error) if error.is_refusal() => {
                 self.tx.execute_batch("ROLLBACK TO batch; RELEASE batch")?;

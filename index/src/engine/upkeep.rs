@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
@@ -16,8 +16,10 @@ use crate::vector::{Shelf, clusters_wanted, plan};
 
 /// How often a swap is prepared beside the lock before it is prepared under it.
 const SWAPS_BESIDE_LOCK: usize = 3;
-/// How long the thread rests after some milliseconds of building clusters in which something was written.
-const WRITERS_FIRST: Duration = Duration::from_millis(10);
+/// While something was written within this time, writers go first:
+const WRITERS_FIRST: Duration = Duration::from_secs(1);
+/// building clusters rests so many times as long as it worked.
+const REST: u32 = 2;
 
 /// The thread, and how to reach it.
 pub(super) struct Upkeep {
@@ -133,14 +135,20 @@ fn cluster(state: &RwLock<State>, shelf: &mut Shelf, stopped: impl Fn() -> bool)
     let Some(wanted) = clusters_wanted(&vectors, shelf.sizes) else { return Ok(false) };
     let mut failed = None;
     let mut seq = state.read().view.seq;
+    let (mut begun, mut written) = (Instant::now(), None);
     let built = wanted.build(&vectors, || {
+        let worked = begun.elapsed();
         if let Err(error) = step(state, shelf) {
             failed = Some(error);
         }
         let now = state.read().view.seq;
         if std::mem::replace(&mut seq, now) != now {
-            std::thread::sleep(WRITERS_FIRST);
+            written = Some(Instant::now());
         }
+        if written.is_some_and(|written| written.elapsed() < WRITERS_FIRST) {
+            std::thread::sleep(worked * REST);
+        }
+        begun = Instant::now();
         failed.is_none() && !stopped() && wanted.is_in(&state.read().view.vectors)
     })?;
     match failed {
