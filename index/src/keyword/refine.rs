@@ -1,4 +1,4 @@
-//! The bounds of a block's documents, word by word made smaller: the inner loop of a keyword search.
+//! The bounds of blocks' documents, word by word made smaller: the inner loop of a keyword search.
 
 use super::dense::{BLOCK, Dense};
 
@@ -12,42 +12,61 @@ pub(super) struct DenseWord<'a> {
     pub(super) unit: f32,
 }
 
-/// A bit for each document of a block that may reach a score of `enough`. `bounds` say how high they can score where each has
-/// as much of every dense word as the block may have; word by word that is replaced by what it has itself. `norms` are K(l) of
-/// the documents.
-pub(super) fn refine(words: &[DenseWord<'_>], block: usize, norms: &[f32; BLOCK], bounds: [f32; BLOCK], enough: f32) -> u64 {
+/// A block that may have hits.
+#[derive(Clone, Copy)]
+pub(super) struct Reaching {
+    /// Its number in the segment.
+    pub(super) block: u32,
+    /// What a bound must not be below.
+    pub(super) enough: f32,
+    /// How high each document can score, where it has as much of each dense word as the block may have.
+    pub(super) bounds: [f32; BLOCK],
+    /// K(l) of each document.
+    pub(super) norms: [f32; BLOCK],
+}
+
+/// Replaces in the bounds, word by word, what the block may have by what each document has itself, and drops the blocks that
+/// reach nothing any more. Word by word and not block by block, so that the memory of each word is read in order.
+pub(super) fn refine(words: &[DenseWord<'_>], reaching: &mut Vec<Reaching>) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         #[expect(unsafe_code, reason = "functions for more than the baseline are unsafe to call")]
         // SAFETY: the processor has AVX2.
-        return unsafe { refine_avx2(words, block, norms, bounds, enough) };
+        unsafe {
+            refine_avx2(words, reaching);
+        }
+        return;
     }
-    refine_in_lanes(words, block, norms, bounds, enough)
+    refine_in_lanes(words, reaching);
 }
 
 /// The same, compiled for eight lanes.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn refine_avx2(words: &[DenseWord<'_>], block: usize, norms: &[f32; BLOCK], bounds: [f32; BLOCK], enough: f32) -> u64 {
-    refine_in_lanes(words, block, norms, bounds, enough)
+fn refine_avx2(words: &[DenseWord<'_>], reaching: &mut Vec<Reaching>) {
+    refine_in_lanes(words, reaching);
 }
 
 /// Inlined, so that it is compiled for what its callers are.
 #[inline(always)]
-fn refine_in_lanes(words: &[DenseWord<'_>], block: usize, norms: &[f32; BLOCK], mut bounds: [f32; BLOCK], enough: f32) -> u64 {
+fn refine_in_lanes(words: &[DenseWord<'_>], reaching: &mut Vec<Reaching>) {
     for word in words {
-        let most = word.dense.most.get(block).copied().unwrap_or_default();
-        if most == 0 {
-            continue;
+        let mut kept = 0;
+        for at in 0..reaching.len() {
+            let Some(mut block) = reaching.get(at).copied() else { break };
+            let most = word.dense.most.get(block.block as usize).copied().unwrap_or_default();
+            if most > 0 {
+                let assumed = f32::from(most) * word.unit;
+                let frequencies = word.dense.frequencies(block.block as usize);
+                for ((bound, norm), frequency) in block.bounds.iter_mut().zip(&block.norms).zip(frequencies) {
+                    *bound += word.weight * (frequency / (frequency + norm)) - assumed;
+                }
+            }
+            if let Some(place) = reaching.get_mut(kept) {
+                *place = block;
+            }
+            kept += usize::from(block.bounds.iter().any(|bound| *bound >= block.enough));
         }
-        let assumed = f32::from(most) * word.unit;
-        let frequencies = word.dense.frequencies(block);
-        for ((bound, norm), frequency) in bounds.iter_mut().zip(norms).zip(frequencies) {
-            *bound += word.weight * (frequency / (frequency + norm)) - assumed;
-        }
-        if bounds.iter().all(|bound| *bound < enough) {
-            return 0;
-        }
+        reaching.truncate(kept);
     }
-    (0u32..).zip(bounds).map(|(bit, bound)| u64::from(bound >= enough) << bit).sum()
 }

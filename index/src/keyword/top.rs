@@ -20,7 +20,7 @@ use super::dense::{BLOCK, Dense};
 use super::few::ones;
 use super::ranking::Ranking;
 use super::readable::contains;
-use super::refine::{DenseWord, refine};
+use super::refine::{DenseWord, Reaching, refine};
 use super::segment::Segment;
 use crate::error::Result;
 
@@ -147,8 +147,10 @@ struct Search<'a> {
     given: Vec<f32>,
     /// By document of the range: what the sparse words give it.
     sums: Vec<f32>,
-    /// Blocks that may have hits, with their bounds.
-    reaching: Vec<(f32, u32)>,
+    /// Blocks that may have hits.
+    reaching: Vec<Reaching>,
+    /// Their documents that may be hits: bounds, and places in the range.
+    likely: Vec<(f32, u32)>,
 }
 
 impl<'a> Search<'a> {
@@ -179,6 +181,7 @@ impl<'a> Search<'a> {
             given: vec![0.0; blocks],
             sums: vec![0.0; docs],
             reaching: Vec::new(),
+            likely: Vec::new(),
         })
     }
 
@@ -227,58 +230,68 @@ impl<'a> Search<'a> {
 
     /// Offers the documents of the range that can be among the best.
     fn offer(&mut self, start: u32, bits: &[u64], best: &mut Best, wanted: &impl Fn(u32) -> bool, order: &impl Fn(u32) -> u64) {
-        let mut reaching = std::mem::take(&mut self.reaching);
-        reaching.clear();
-        let threshold = best.threshold().max(f32::MIN_POSITIVE);
+        self.reach(start, bits, best.threshold());
+        refine(&self.dense, &mut self.reaching);
+        self.likely.clear();
+        for found in &self.reaching {
+            let first = found.block * BLOCK as u32 - start;
+            let admitted = bits.get(first as usize / 64).map_or(0, |word| word >> (first % 64) & 0xFF);
+            let bounds = ones(admitted).filter_map(|bit| Some((*found.bounds.get(bit as usize)?, first + bit)));
+            self.likely.extend(bounds.filter(|(bound, _)| *bound >= found.enough));
+        }
+        // The likeliest come first, so that few others need to be scored.
+        if best.limit < self.likely.len() {
+            self.likely.select_nth_unstable_by(best.limit, |a, b| b.0.total_cmp(&a.0));
+        }
+        for &(bound, place) in &self.likely {
+            if bound + self.most_of(place) * DRIFT < best.threshold() {
+                continue;
+            }
+            let doc = start + place;
+            let Some(&chunk) = self.leaf.segment.chunks.get(doc as usize).filter(|chunk| wanted(**chunk)) else { continue };
+            let score = self.score(place, doc);
+            if score > 0.0 {
+                best.offer(score, chunk, order(chunk));
+            }
+        }
+    }
+
+    /// Finds the blocks of the range whose documents may reach the threshold.
+    fn reach(&mut self, start: u32, bits: &[u64], threshold: f32) {
+        self.reaching.clear();
+        let threshold = threshold.max(f32::MIN_POSITIVE);
         let bounds = self.most.as_chunks::<8>().0.iter().zip(self.given.as_chunks::<8>().0);
-        for ((first, word), (most, given)) in (0u32..).step_by(8).zip(bits).zip(bounds) {
+        for ((first, word), (most, given)) in (0u32..).step_by(64).zip(bits).zip(bounds) {
             let mut bounds = [0.0; 8];
             bounds.iter_mut().zip(most.iter().zip(given)).for_each(|(bound, (most, given))| *bound = (most + given) * SLACK);
             if *word == 0 || bounds.iter().all(|bound| *bound < threshold) {
                 continue;
             }
-            for ((block, bound), admitted) in (first..).zip(bounds).zip(word.to_le_bytes()) {
+            for ((place, bound), (most, admitted)) in (first..).step_by(BLOCK).zip(bounds).zip(most.iter().zip(word.to_le_bytes()))
+            {
+                let Some(sums) = self.sums.get(place as usize..).and_then(|sums| sums.first_chunk::<BLOCK>()) else { continue };
                 if bound >= threshold && admitted != 0 {
-                    reaching.push((bound, block));
+                    let mut norms = [1.0; BLOCK];
+                    let lengths = self.leaf.segment.lengths.get((start + place) as usize..).unwrap_or_default();
+                    for (norm, length) in norms.iter_mut().zip(lengths) {
+                        *norm = self.ranking.norms.get(usize::from(*length)).copied().unwrap_or_default();
+                    }
+                    self.reaching.push(Reaching {
+                        block: (start + place) / BLOCK as u32,
+                        enough: threshold - bound * DRIFT,
+                        bounds: sums.map(|sum| sum + most),
+                        norms,
+                    });
                 }
             }
         }
-        // Until there are enough, the likeliest come first; after that a document's turn matters little.
-        if best.kept.len() < best.limit {
-            reaching.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-        }
-        for (bound, block) in &reaching {
-            if *bound < best.threshold() {
-                continue;
-            }
-            let admitted = bits.get(*block as usize / BLOCK).map_or(0, |word| word >> (block % 8 * 8) & 0xFF);
-            for bit in ones(admitted & self.reaching_of(start, *block, best.threshold())) {
-                let place = block * BLOCK as u32 + bit;
-                let doc = start + place;
-                let Some(&chunk) = self.leaf.segment.chunks.get(doc as usize).filter(|chunk| wanted(**chunk)) else { continue };
-                let score = self.score(place, doc);
-                if score > 0.0 {
-                    best.offer(score, chunk, order(chunk));
-                }
-            }
-        }
-        self.reaching = reaching;
     }
 
-    /// A bit for each document of a block that may reach the threshold: what a document of the block may have of dense words is
-    /// replaced, word by word, by what it has itself.
-    fn reaching_of(&self, start: u32, block: u32, threshold: f32) -> u64 {
-        let (first, at) = (block as usize * BLOCK, block as usize + start as usize / BLOCK);
-        let most = self.most.get(block as usize).copied().unwrap_or_default();
-        let Some(sums) = self.sums.get(first..).and_then(|sums| sums.first_chunk::<BLOCK>()) else { return 0 };
-        let bounds = sums.map(|sum| sum + most);
-        let enough = threshold - bounds.iter().fold(0.0, |a: f32, b| a.max(*b)) * DRIFT;
-        let lengths = self.leaf.segment.lengths.get(at * BLOCK..).unwrap_or_default();
-        let mut norms = [1.0; BLOCK];
-        for (norm, length) in norms.iter_mut().zip(lengths) {
-            *norm = self.ranking.norms.get(usize::from(*length)).copied().unwrap_or_default();
-        }
-        refine(&self.dense, at, &norms, bounds, enough)
+    /// The bound of a document's block.
+    fn most_of(&self, place: u32) -> f32 {
+        let block = place as usize / BLOCK;
+        let (most, given) = (self.most.get(block), self.given.get(block));
+        (most.copied().unwrap_or_default() + given.copied().unwrap_or_default()) * SLACK
     }
 
     /// The score, summed in the order of the question's words; a word that the document does not have adds nothing, to the bit.
