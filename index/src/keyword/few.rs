@@ -20,7 +20,7 @@ use super::top::Best;
 use crate::error::Result;
 
 /// A permit that admits at most one of so many documents admits few.
-const SHARE: usize = 8;
+const SHARE: usize = 12;
 /// What the excerpts of all permits may take, in bytes.
 const MAX_BYTES: usize = 128 << 20;
 /// What those of one permit in one segment may take, in bytes, and in bytes for each permitted document: room for all words.

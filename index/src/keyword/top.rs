@@ -26,6 +26,8 @@ use crate::error::Result;
 
 /// Documents in a range: what is known of them stays in the processor's cache. Few in tests, so that those have many ranges.
 const RANGE: usize = if cfg!(test) { 512 } else { 32_768 };
+/// Blocks that are looked at to begin with, at least.
+const MIN_GLIMPSED: usize = 32;
 /// More postings than these are forgotten faster with the whole range.
 const MANY: usize = RANGE / 16;
 /// The share of the greatest bound by which a bound may be wrong after a few operations for each of 512 words, each of relative
@@ -230,21 +232,18 @@ impl<'a> Search<'a> {
 
     /// Offers the documents of the range that can be among the best.
     fn offer(&mut self, start: u32, bits: &[u64], best: &mut Best, wanted: &impl Fn(u32) -> bool, order: &impl Fn(u32) -> u64) {
-        self.reach(start, bits, best.threshold());
-        refine(&self.dense, &mut self.reaching);
-        self.likely.clear();
-        for found in &self.reaching {
-            let first = found.block * BLOCK as u32 - start;
-            let admitted = bits.get(first as usize / 64).map_or(0, |word| word >> (first % 64) & 0xFF);
-            let bounds = ones(admitted).filter_map(|bit| Some((*found.bounds.get(bit as usize)?, first + bit)));
-            self.likely.extend(bounds.filter(|(bound, _)| *bound >= found.enough));
+        let mut threshold = best.threshold();
+        if best.kept.len() < best.limit {
+            threshold = threshold.max(self.glimpse(start, bits, best.limit, wanted));
         }
+        self.reach(start, bits, threshold);
+        self.find_likely(start, bits);
         // The likeliest come first, so that few others need to be scored.
         if best.limit < self.likely.len() {
             self.likely.select_nth_unstable_by(best.limit, |a, b| b.0.total_cmp(&a.0));
         }
         for &(bound, place) in &self.likely {
-            if bound + self.most_of(place) * DRIFT < best.threshold() {
+            if bound + self.most_of(place) * DRIFT < best.threshold().max(threshold) {
                 continue;
             }
             let doc = start + place;
@@ -253,6 +252,43 @@ impl<'a> Search<'a> {
             if score > 0.0 {
                 best.offer(score, chunk, order(chunk));
             }
+        }
+    }
+
+    /// A score that at least `limit` documents of the range have, from the blocks with the greatest bounds; 0 where these have
+    /// fewer hits. To begin with: until there are as many hits as are wanted, everything would have to be looked at.
+    fn glimpse(&mut self, start: u32, bits: &[u64], limit: usize, wanted: &impl Fn(u32) -> bool) -> f32 {
+        let blocks = limit.max(MIN_GLIMPSED);
+        self.likely.clear();
+        let admitted = bits.iter().flat_map(|word| word.to_le_bytes());
+        let bounds = (0u32..).step_by(BLOCK).zip(self.most.iter().zip(&self.given)).zip(admitted);
+        let bounds = bounds.filter(|(_, admitted)| *admitted != 0);
+        self.likely.extend(bounds.map(|((place, (most, given)), _)| ((most + given) * SLACK, place)));
+        let lowest = match blocks < self.likely.len() {
+            true => self.likely.select_nth_unstable_by(blocks, |a, b| b.0.total_cmp(&a.0)).1.0,
+            false => 0.0,
+        };
+        self.reach(start, bits, lowest);
+        for block in &mut self.reaching {
+            block.enough = f32::MIN_POSITIVE;
+        }
+        self.find_likely(start, bits);
+        let chunks = &self.leaf.segment.chunks;
+        self.likely.retain(|(_, place)| chunks.get((start + place) as usize).is_some_and(|chunk| wanted(*chunk)));
+        let Some(last) = limit.checked_sub(1).filter(|last| *last < self.likely.len()) else { return 0.0 };
+        self.likely.select_nth_unstable_by(last, |a, b| b.0.total_cmp(&a.0));
+        self.likely.iter().take(limit).map(|(_, place)| self.score(*place, start + place)).fold(f32::MAX, f32::min)
+    }
+
+    /// Refines the blocks that were found, and lists the permitted documents that are left.
+    fn find_likely(&mut self, start: u32, bits: &[u64]) {
+        refine(&self.dense, &mut self.reaching);
+        self.likely.clear();
+        for found in &self.reaching {
+            let first = found.block * BLOCK as u32 - start;
+            let admitted = bits.get(first as usize / 64).map_or(0, |word| word >> (first % 64) & 0xFF);
+            let bounds = ones(admitted).filter_map(|bit| Some((*found.bounds.get(bit as usize)?, first + bit)));
+            self.likely.extend(bounds.filter(|(bound, _)| *bound >= found.enough));
         }
     }
 
