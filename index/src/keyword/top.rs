@@ -2,11 +2,11 @@
 //!
 //! Block-Max Pruning (Mallia, Suel & Tonellotto 2024) for dense words, and addition of postings for the others, over ranges of
 //! documents. Of a dense word every block of 8 documents has a bound (`dense.rs`, and `blocks.rs` proves it); the postings of
-//! the others are few and are read. What both give a block together bounds its documents. Blocks are looked at from the
-//! greatest bound down, until one is below the score to beat; of their permitted documents those are given up that cannot reach
-//! it with what the dense words really give them. A document is given up only when its bound is below the lowest score kept; so
-//! ties are decided by order, and scores, which are summed in the order of the question's words, are those of the exhaustive
-//! loop to the bit.
+//! the others are few and are read. What both give a block together bounds its documents. Of the blocks that reach the score to
+//! beat, those documents are given up that do not reach it with what the dense words really give them (`refine.rs`); what is left
+//! is scored, the likeliest first. The first score to beat comes from the blocks with the greatest bounds. A document is given up
+//! only when its bound is below the lowest score kept; so ties are decided by order, and scores, which are summed in the order of
+//! the question's words, are those of the exhaustive loop to the bit.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
