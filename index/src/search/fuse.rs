@@ -88,7 +88,10 @@ impl Fusion {
         for candidate in candidates.iter_mut() {
             candidate.score = self.combined(share(words(candidate), most_words), share(meaning(candidate), most_meaning));
         }
-        candidates.sort_unstable_by(rank);
+        // Of those that match no word and mean something else, which all score 0, the nearest come first.
+        let cosine = |candidate: &Candidate| candidate.vector.unwrap_or(f32::NEG_INFINITY);
+        candidates
+            .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(cosine(b).total_cmp(&cosine(a))).then_with(|| rank(a, b)));
     }
 
     fn combined(self, words: f32, meaning: f32) -> f32 {

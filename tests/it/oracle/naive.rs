@@ -427,7 +427,10 @@ impl Naive {
                     let meaning = share(hit.vector.unwrap_or(0.0).max(0.0), most_meaning);
                     hit.score = (1.0 - 0.5) * words + 0.5 * meaning;
                 }
-                best(all.into_iter(), depth)
+                let cosine = |hit: &Hit| hit.vector.unwrap_or(f32::NEG_INFINITY);
+                all.sort_by(|a, b| b.score.total_cmp(&a.score).then(cosine(b).total_cmp(&cosine(a))).then(a.order.cmp(&b.order)));
+                all.truncate(depth);
+                all
             }
         }
     }
