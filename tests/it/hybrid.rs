@@ -68,3 +68,38 @@ fn fewer_hits_are_the_first_of_all() {
         }
     }
 }
+
+/// What matches no word and means the contrary scores 0; the nearest of it come first all the same.
+#[test]
+fn of_what_does_not_fit_the_nearest_come_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = Some(Model { name: "test".to_owned(), dimensions: DIMENSIONS });
+    let engine = Engine::open(dir.path(), &Options { model, ..Options::default() }).unwrap();
+    let away = |number: usize| vector(number).into_iter().map(|value| -value.abs()).collect::<Vec<f32>>();
+    let put = |number: usize| {
+        let vector = Some(NewVector { key: vector_key("test", &number.to_string()), values: Some(away(number).into()) });
+        let chunks = vec![NewChunk { start: 0, end: 4, vector, ..NewChunk::default() }];
+        let (id, acl) = (format!("d{number}"), Some(json!({ "allow": ["everyone"] })));
+        Write::Put(Box::new(NewDocument {
+            source: "s".to_owned(),
+            id,
+            text: "word".to_owned(),
+            acl,
+            chunks,
+            ..NewDocument::default()
+        }))
+    };
+    engine.write((0..100).map(put).collect(), NOW).unwrap();
+    let caller = Caller::user(Principal::parse("user:ana").unwrap()).unwrap();
+    let ask = |mode: Mode, limit: usize| {
+        let vector = Some(vec![1.0; DIMENSIONS]);
+        let query = Query { text: "absent".to_owned(), vector, mode, limit, ..Query::default() };
+        let found = engine.rank_chunks(&caller, &query, NOW).unwrap();
+        found.into_iter().map(|(chunk, _)| chunk).collect::<Vec<_>>()
+    };
+    let nearest = ask(Mode::Vector, 100);
+    assert_eq!(nearest.len(), 100);
+    for limit in [1, 10, 70, 100] {
+        assert_eq!(ask(Mode::Hybrid, limit), nearest[..limit], "{limit} hits");
+    }
+}

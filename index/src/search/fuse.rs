@@ -32,9 +32,12 @@ pub(super) struct Candidate {
     pub(super) score: f32,
 }
 
-/// Descending score, then ascending `order`.
+/// Descending score; of equal scores the nearer first, as of what matches no word and means something else, which all
+/// scores 0; then ascending `order`.
 pub(super) fn rank(a: &Candidate, b: &Candidate) -> Ordering {
-    b.score.total_cmp(&a.score).then(a.order.cmp(&b.order)).then(a.chunk.cmp(&b.chunk))
+    let cosine = |candidate: &Candidate| candidate.vector.unwrap_or(f32::NEG_INFINITY);
+    let by_score = b.score.total_cmp(&a.score).then_with(|| cosine(b).total_cmp(&cosine(a)));
+    by_score.then_with(|| a.order.cmp(&b.order)).then_with(|| a.chunk.cmp(&b.chunk))
 }
 
 /// How the halves are put together for one query.
@@ -88,10 +91,7 @@ impl Fusion {
         for candidate in candidates.iter_mut() {
             candidate.score = self.combined(share(words(candidate), most_words), share(meaning(candidate), most_meaning));
         }
-        // Of those that match no word and mean something else, which all score 0, the nearest come first.
-        let cosine = |candidate: &Candidate| candidate.vector.unwrap_or(f32::NEG_INFINITY);
-        candidates
-            .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(cosine(b).total_cmp(&cosine(a))).then_with(|| rank(a, b)));
+        candidates.sort_unstable_by(rank);
     }
 
     fn combined(self, words: f32, meaning: f32) -> f32 {

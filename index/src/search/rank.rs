@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::fuse::{self, Candidate, Fusion};
+use super::fuse::{Candidate, Fusion};
 use super::query::{Filter, Mode, Query};
 use super::run::Warning;
 use crate::access::{Access, Bits, Guard, Permit};
@@ -194,7 +194,6 @@ impl Scope<'_> {
                 Some(more) => (room, floor) = (more, floor.max(least)),
                 None => {
                     candidates.truncate(depth);
-                    candidates.sort_unstable_by(fuse::rank);
                     return Ok(candidates);
                 }
             }

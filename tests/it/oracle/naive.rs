@@ -412,25 +412,25 @@ impl Naive {
                 order: order(seen.key, seen.ordinal),
             })
             .collect();
-        let by_words = |limit| best(scored.iter().filter_map(|hit| Some(Hit { score: hit.keyword?, ..hit.clone() })), limit);
-        let by_meaning = |limit| best(scored.iter().filter_map(|hit| Some(Hit { score: hit.vector?, ..hit.clone() })), limit);
         match question.mode {
-            Mode::Keyword => by_words(depth).into_iter().map(|hit| Hit { vector: None, ..hit }).collect(),
-            Mode::Vector => by_meaning(depth).into_iter().map(|hit| Hit { keyword: None, ..hit }).collect(),
+            Mode::Keyword => {
+                let found = scored.into_iter().filter_map(|hit| Some(Hit { score: hit.keyword?, vector: None, ..hit }));
+                best(found, depth)
+            }
+            Mode::Vector => {
+                let found = scored.into_iter().filter_map(|hit| Some(Hit { score: hit.vector?, keyword: None, ..hit }));
+                best(found, depth)
+            }
             Mode::Hybrid => {
-                let found = scored.iter().filter(|hit| hit.keyword.is_some() || hit.vector.is_some());
-                let mut all: Vec<Hit> = found.cloned().collect();
-                let most_words = highest(all.iter().filter_map(|hit| hit.keyword));
-                let most_meaning = highest(all.iter().filter_map(|hit| hit.vector));
-                for hit in &mut all {
+                let most_words = highest(scored.iter().filter_map(|hit| hit.keyword));
+                let most_meaning = highest(scored.iter().filter_map(|hit| hit.vector));
+                let found = scored.into_iter().filter(|hit| hit.keyword.is_some() || hit.vector.is_some());
+                let fused = found.map(|hit| {
                     let words = share(hit.keyword.unwrap_or(0.0), most_words);
                     let meaning = share(hit.vector.unwrap_or(0.0).max(0.0), most_meaning);
-                    hit.score = (1.0 - 0.5) * words + 0.5 * meaning;
-                }
-                let cosine = |hit: &Hit| hit.vector.unwrap_or(f32::NEG_INFINITY);
-                all.sort_by(|a, b| b.score.total_cmp(&a.score).then(cosine(b).total_cmp(&cosine(a))).then(a.order.cmp(&b.order)));
-                all.truncate(depth);
-                all
+                    Hit { score: (1.0 - 0.5) * words + 0.5 * meaning, ..hit }
+                });
+                best(fused, depth)
             }
         }
     }
@@ -504,9 +504,11 @@ fn order(key: &Key, ordinal: usize) -> u64 {
     hash << 20 | ordinal as u64
 }
 
+/// Of equal scores, the nearer come first.
 pub(super) fn best(hits: impl Iterator<Item = Hit>, limit: usize) -> Vec<Hit> {
     let mut hits: Vec<Hit> = hits.collect();
-    hits.sort_by(|a, b| b.score.partial_cmp(&a.score).unwrap().then(a.order.cmp(&b.order)));
+    let cosine = |hit: &Hit| hit.vector.unwrap_or(f32::NEG_INFINITY);
+    hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(cosine(b).total_cmp(&cosine(a))).then(a.order.cmp(&b.order)));
     hits.truncate(limit);
     hits
 }
