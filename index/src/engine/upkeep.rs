@@ -16,9 +16,9 @@ use crate::vector::{Shelf, clusters_wanted, plan};
 
 /// How often a swap is prepared beside the lock before it is prepared under it.
 const SWAPS_BESIDE_LOCK: usize = 3;
-/// While something was written within this time, writers go first:
+/// Writers go first where something was written within this time.
 const WRITERS_FIRST: Duration = Duration::from_secs(1);
-/// building clusters rests so many times as long as it worked.
+/// Building clusters then rests so many times as long as it worked.
 const REST: u32 = 2;
 
 /// The thread, and how to reach it.

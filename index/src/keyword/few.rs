@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tantivy::schema::IndexRecordOption;
 
-use super::blocks::{Cursor, WordList};
 use super::bm25::contribution;
+use super::lists::{Cursor, WordList};
 use super::ranking::Ranking;
 use super::readable::contains;
 use super::segment::Segment;

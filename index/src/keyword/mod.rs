@@ -4,12 +4,12 @@
 //! made from `chunk → class`. Scores and statistics come from permitted chunks alone.
 
 mod analyze;
-mod blocks;
 mod bm25;
 mod clause;
 mod dense;
 mod few;
 mod index;
+mod lists;
 mod merge;
 mod query;
 mod ranking;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tantivy::schema::IndexRecordOption;
 
-use super::blocks::{Cursor, WordList};
 use super::bm25::{contribution, norms};
 use super::clause::eligible;
 use super::few::{Excerpt, ones};
 use super::index::KeywordSnapshot;
+use super::lists::{Cursor, POSTINGS, WordList};
 use super::query::Question;
 use super::readable::{Part as Admitted, Readable, contains};
 use super::segment::Segment;
@@ -188,10 +188,10 @@ impl Ranking {
         self.readable.parts.get(place)?.contains(doc).then_some((place, doc))
     }
 
-    /// What a word adds to the scores of up to 128 documents that have it as often as `frequencies` say.
+    /// What a word adds to the scores of up to [`POSTINGS`] documents that have it as often as `frequencies` say.
     #[inline]
-    pub(super) fn contributions(&self, segment: &Segment, weight: f32, docs: &[u32], frequencies: &[u32]) -> [f32; 128] {
-        let mut scores = [0.0; 128];
+    pub(super) fn contributions(&self, segment: &Segment, weight: f32, docs: &[u32], frequencies: &[u32]) -> [f32; POSTINGS] {
+        let mut scores = [0.0; POSTINGS];
         for (norm, doc) in scores.iter_mut().zip(docs) {
             *norm = self.norm(segment, *doc);
         }

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tantivy::schema::IndexRecordOption;
 
-use super::blocks::WordList;
 use super::bm25::Corpus;
 use super::few::{Few, Used};
+use super::lists::WordList;
 use super::segment::Segment;
 use crate::access::{Bits, ClassNo, DEAD, Permit};
 use crate::error::Result;

@@ -19,7 +19,7 @@ use tantivy::store::Compressor;
 use tantivy::termdict::TermStreamer;
 use tantivy::{BitSet, Index, IndexSettings, SegmentReader, TantivyDocument, TantivyError, Term};
 
-use super::blocks::{Cursor, Lists, WordList};
+use super::lists::{Cursor, Lists, WordList};
 use super::query::Word;
 use crate::access::Bits;
 use crate::error::{Error, Result};

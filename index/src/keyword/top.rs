@@ -1,7 +1,7 @@
 //! The best chunks of a segment, without scoring those that cannot be among them.
 //!
 //! Block-Max Pruning (Mallia, Suel & Tonellotto 2024) for dense words, and addition of postings for the others, over ranges of
-//! documents. Of a dense word every block of 8 documents has a bound (`dense.rs`, and `blocks.rs` proves it); the postings of
+//! documents. Of a dense word every block of 8 documents has a bound (`dense.rs` proves it); the postings of
 //! the others are few and are read. What both give a block together bounds its documents. Of the blocks that reach the score to
 //! beat, those documents are given up that do not reach it with what the dense words really give them (`refine.rs`); what is left
 //! is scored, the likeliest first. The first score to beat comes from the blocks with the greatest bounds. A document is given up
@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 use tantivy::schema::IndexRecordOption;
 
-use super::blocks::{Cursor, SLACK, WordList, stretch};
 use super::bm25::contribution;
-use super::dense::{BLOCK, Dense};
+use super::dense::{BLOCK, Dense, SLACK, stretch};
 use super::few::ones;
+use super::lists::{Cursor, WordList};
 use super::ranking::Ranking;
 use super::readable::contains;
 use super::refine::{DenseWord, Reaching, refine};

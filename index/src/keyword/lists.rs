@@ -1,7 +1,7 @@
 //! What a segment knows of a word: where its postings are, and of one that many documents have, what [`super::dense`] keeps.
 //!
 //! The latter is made on the first use of the word by one pass over its postings, independent of any caller, and kept within a
-//! bound. [`stretch`] says how it bounds scores, whatever the caller.
+//! bound.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,15 +13,13 @@ use tantivy::index::InvertedIndexReader;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
 
-use super::bm25::{B, norms};
+use super::bm25::norms;
 use super::dense::Dense;
 use super::segment::Spread;
 use crate::error::Result;
 
-/// What bounds are raised by.
-pub(super) const SLACK: f32 = 1.0001;
-/// Postings in a block, as tantivy decodes them.
-const BLOCK: usize = 128;
+/// Postings that tantivy decodes at once.
+pub(super) const POSTINGS: usize = 128;
 /// What the lists of one segment may take, in bytes, and in bytes for each of its chunks; beyond it they are made anew.
 const MAX_LIST_BYTES: usize = 1 << 20;
 const MAX_LIST_BYTES_PER_CHUNK: usize = 256;
@@ -93,7 +91,7 @@ impl WordList {
 
     /// How many blocks there are.
     pub(super) fn blocks(&self) -> usize {
-        self.len as usize / BLOCK + 1
+        self.len as usize / POSTINGS + 1
     }
 
     fn bytes(&self) -> usize {
@@ -116,7 +114,7 @@ impl Cursor {
     pub(super) fn docs(&self) -> &[u32] {
         match self {
             Cursor::Stored(postings) => postings.docs(),
-            Cursor::Merged { docs, at, .. } => docs.get(*at..docs.len().min(at + BLOCK)).unwrap_or_default(),
+            Cursor::Merged { docs, at, .. } => docs.get(*at..docs.len().min(at + POSTINGS)).unwrap_or_default(),
         }
     }
 
@@ -125,7 +123,9 @@ impl Cursor {
     pub(super) fn frequencies(&self) -> &[u32] {
         match self {
             Cursor::Stored(postings) => postings.freqs(),
-            Cursor::Merged { frequencies, at, .. } => frequencies.get(*at..frequencies.len().min(at + BLOCK)).unwrap_or_default(),
+            Cursor::Merged { frequencies, at, .. } => {
+                frequencies.get(*at..frequencies.len().min(at + POSTINGS)).unwrap_or_default()
+            }
         }
     }
 
@@ -134,7 +134,7 @@ impl Cursor {
     pub(super) fn advance(&mut self) {
         match self {
             Cursor::Stored(postings) => postings.advance(),
-            Cursor::Merged { docs, at, .. } => *at = docs.len().min(*at + BLOCK),
+            Cursor::Merged { docs, at, .. } => *at = docs.len().min(*at + POSTINGS),
         }
     }
 
@@ -145,8 +145,8 @@ impl Cursor {
             Cursor::Stored(postings) => postings.seek(target),
             Cursor::Merged { docs, at, .. } => {
                 let to = docs.partition_point(|doc| *doc < target);
-                if to >= *at + BLOCK {
-                    *at = to / BLOCK * BLOCK;
+                if to >= *at + POSTINGS {
+                    *at = to / POSTINGS * POSTINGS;
                 }
                 to.saturating_sub(*at)
             }
@@ -159,25 +159,6 @@ impl Cursor {
         let at = self.seek(doc);
         if self.docs().get(at) == Some(&doc) { self.frequencies().get(at).copied().unwrap_or_default() } else { 0 }
     }
-}
-
-/// How much more a chunk of a segment can score for a caller whose average length is A than under the segment's own average M.
-///
-/// BM25 gives a posting of frequency f in a chunk of length l the weight w · (k1 + 1) / (1 + u), where u = K(l) / f and
-/// K(l) = k1 · (1 − b + b · l / A) for the average length A of what the caller may read. A is another one for every caller,
-/// so what is kept of dense words is 1 / (1 + u) under M. K_A(l) / K_M(l) = (1 − b + b·l/A) / (1 − b + b·l/M) is a quotient of
-/// two linear functions of l with a positive denominator, hence monotone, so on the lengths of a segment it is least at the
-/// shortest or at the longest: u_A ≥ r · u_M for that least r, and 1 / (1 + u_A) ≤ 1 / (1 + r · u_M) ≤ max(1, 1/r) / (1 + u_M).
-/// Tantivy's own block maxima keep the (length, frequency) pair that is best under other parameters, under which another pair
-/// of the same block may score more; they are not used.
-///
-/// Rounding: a bound and a score are each a sum of at most 512 positive numbers that took a few operations, each of relative
-/// error 2⁻²⁴, so both differ from the exact values by less than 530 · 2⁻²⁴ < 3.2 · 10⁻⁵ of them. A bound that is raised by
-/// [`SLACK`] is above every score that it bounds, in whatever order either is summed.
-pub(super) fn stretch(spread: Spread, average: f32) -> f32 {
-    let norm = |length: f32, average: f32| 1.0 - B + B * length / average;
-    let ratio = |length: f32| norm(length, average) / norm(length, spread.average);
-    (1.0 / ratio(spread.shortest).min(ratio(spread.longest))).max(1.0)
 }
 
 /// The lists of a segment, by the names of their words.
