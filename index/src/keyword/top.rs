@@ -233,7 +233,7 @@ impl<'a> Search<'a> {
     /// Offers the documents of the range that can be among the best.
     fn offer(&mut self, start: u32, bits: &[u64], best: &mut Best, wanted: &impl Fn(u32) -> bool, order: &impl Fn(u32) -> u64) {
         let mut threshold = best.threshold();
-        if best.kept.len() < best.limit {
+        if best.kept.len() < best.limit && best.floor <= 0.0 {
             threshold = threshold.max(self.glimpse(start, bits, best.limit, wanted));
         }
         self.reach(start, bits, threshold);
