@@ -159,6 +159,16 @@ impl Scope<'_> {
         found.into_iter().map(|(chunk, score)| Candidate { vector: Some(score), score, ..self.candidate(chunk) }).collect()
     }
 
+    /// Gives candidates that have a vector the score by meaning.
+    fn compare(&self, candidates: &mut [Candidate], vector: &[f32]) {
+        let having = candidates.iter_mut().filter(|candidate| self.view.facts.get(candidate.chunk).vector);
+        let mut having: Vec<&mut Candidate> = having.collect();
+        let chunks: Vec<u32> = having.iter().map(|candidate| candidate.chunk).collect();
+        for (candidate, score) in having.iter_mut().zip(self.view.vectors.similarities(&chunks, vector)) {
+            candidate.vector = score;
+        }
+    }
+
     /// The best by both halves together. What is found by meaning says how well others must match the words.
     fn by_both(
         &self,
@@ -177,17 +187,13 @@ impl Scope<'_> {
         }
         let mut floor = fusion.least_words(&by_meaning, depth);
         let known: HashSet<u32> = chunks.into_iter().collect();
-        let similarity = |chunk: u32| {
-            let has = self.view.facts.get(chunk).vector;
-            has.then(|| self.view.vectors.similarity(chunk, vector)).flatten()
-        };
         let mut room = depth.max(MIN_BY_WORDS);
         loop {
             let by_words = self.by_words(ranking, room, floor)?;
             let last = by_words.last().filter(|_| by_words.len() >= room).and_then(|last| last.keyword);
             let others = by_words.into_iter().filter(|candidate| !known.contains(&candidate.chunk));
-            let others = others.map(|candidate| Candidate { vector: similarity(candidate.chunk), ..candidate });
             let mut candidates: Vec<Candidate> = by_meaning.iter().copied().chain(others).collect();
+            self.compare(candidates.get_mut(by_meaning.len()..).unwrap_or_default(), vector);
             fusion.combine(&mut candidates);
             let least = fusion.least_words_beside(&candidates, depth);
             match next_depth(room).filter(|_| query.exact && last.is_some_and(|last| last > least)) {

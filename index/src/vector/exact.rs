@@ -58,9 +58,9 @@ impl<'a> Exact<'a> {
         }
     }
 
-    /// Considers candidates, the closest by their signs first, until `patience` of them in a row cannot win. Those that are
-    /// equally close are considered together, so that it does not matter in which order they came.
-    pub(super) fn offer_by_distance(&mut self, candidates: &mut [Judged], patience: usize) {
+    /// Considers candidates, the closest by their signs first, until `patience` of them in a row cannot be among the best `sure`.
+    /// Those that are equally close are considered together, so that it does not matter in which order they came.
+    pub(super) fn offer_by_distance(&mut self, candidates: &mut [Judged], patience: usize, sure: usize) {
         candidates.sort_unstable_by_key(|(distance, _)| *distance);
         let mut chunks = Vec::new();
         let mut in_vain = 0;
@@ -71,7 +71,7 @@ impl<'a> Exact<'a> {
                 self.offer(&chunks, |_, _| true);
                 let highest = self.kept.get(before..).unwrap_or(&self.kept).iter().map(|kept| kept.high).fold(f64::MIN, f64::max);
                 self.drop_losers();
-                in_vain = if highest >= self.floor { 0 } else { in_vain + chunks.len() };
+                in_vain = if highest >= self.lowest_of(sure) { 0 } else { in_vain + chunks.len() };
                 if in_vain >= patience {
                     return;
                 }
@@ -84,15 +84,20 @@ impl<'a> Exact<'a> {
     /// The best rows with their scores, best first; equal scores by `order`.
     pub(super) fn finish(mut self, order: impl Fn(u32) -> u64) -> Vec<(u32, f32)> {
         self.drop_losers();
-        self.vectors.scored(self.kept.iter().map(|kept| kept.chunk), self.query, self.limit, order)
+        let chunks: Vec<u32> = self.kept.iter().map(|kept| kept.chunk).collect();
+        self.vectors.scored(&chunks, self.query, self.limit, order)
     }
 
     fn drop_losers(&mut self) {
-        if let Some(at) = self.limit.checked_sub(1).filter(|at| *at < self.kept.len()) {
-            let (_, last, _) = self.kept.select_nth_unstable_by(at, |a, b| b.low.total_cmp(&a.low));
-            self.floor = self.floor.max(last.low);
-            let floor = self.floor;
-            self.kept.retain(|kept| kept.high >= floor);
-        }
+        let floor = self.lowest_of(self.limit).max(self.floor);
+        self.floor = floor;
+        self.kept.retain(|kept| kept.high >= floor);
+    }
+
+    /// The `count`-th highest lower end of what is kept; the lowest number where less is kept.
+    fn lowest_of(&mut self, count: usize) -> f64 {
+        let Some(at) = count.checked_sub(1).filter(|at| *at < self.kept.len()) else { return f64::NEG_INFINITY };
+        let (_, last, _) = self.kept.select_nth_unstable_by(at, |a, b| b.low.total_cmp(&a.low));
+        last.low
     }
 }

@@ -22,7 +22,8 @@ use crate::rows::Rows;
 const MIN_CANDIDATES: usize = 1_200;
 /// Candidates that the sign codes leave for each result that is wanted.
 const CANDIDATES_PER_RESULT: usize = 8;
-/// Candidates that follow each other by distance and of which none may be a result, at least, before the others are left out.
+/// Candidates that follow each other by distance and of which none may be among the results that matter most, at least, before
+/// the others are left out.
 const PATIENCE: usize = 256;
 /// Segments of which the caller may read at least one row in so many are probed. Where it is one in four, scanning them is as
 /// fast and finds more (measured at 1,000,000 rows).
@@ -74,7 +75,7 @@ impl VectorSnapshot {
             let chunks: Vec<u32> = candidates.into_iter().map(|(_, chunk)| chunk).collect();
             search.offer(&chunks, |_, _| true);
         } else {
-            search.offer_by_distance(&mut candidates, PATIENCE.max(limit));
+            search.offer_by_distance(&mut candidates, PATIENCE.max(limit), sure.min(limit));
         }
         search.finish(scope.order)
     }
@@ -91,17 +92,10 @@ impl VectorSnapshot {
     }
 
     /// These chunks by their full vectors, the best `limit` of them, best first.
-    pub(super) fn scored(
-        &self,
-        chunks: impl Iterator<Item = u32>,
-        query: &[f32],
-        limit: usize,
-        order: impl Fn(u32) -> u64,
-    ) -> Vec<(u32, f32)> {
-        let mut scored: Vec<(u32, u64, u32, f32)> = chunks
-            .filter_map(|chunk| self.similarity(chunk, query).map(|score| (chunk, score)))
-            .map(|(chunk, score)| (descending(score), order(chunk), chunk, score))
-            .collect();
+    pub(super) fn scored(&self, chunks: &[u32], query: &[f32], limit: usize, order: impl Fn(u32) -> u64) -> Vec<(u32, f32)> {
+        let scores = chunks.iter().zip(self.similarities(chunks, query));
+        let mut scored: Vec<(u32, u64, u32, f32)> =
+            scores.filter_map(|(chunk, score)| Some((descending(score?), order(*chunk), *chunk, score?))).collect();
         scored.sort_unstable_by_key(|(judged, order, chunk, _)| (*judged, *order, *chunk));
         scored.into_iter().take(limit).map(|(_, _, chunk, score)| (chunk, score)).collect()
     }

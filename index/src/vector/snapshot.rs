@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::files::RowMap;
 use super::held::Held;
+use super::kernels::prefetch;
 use super::quantize;
 use super::segment::Segment;
 use super::shelf::{NewSegment, Sealing, Segments};
@@ -15,6 +16,9 @@ use super::tail::Tail;
 use crate::access::{ClassNo, DEAD};
 use crate::error::{Error, Result};
 use crate::rows::Rows;
+
+/// Full rows that are asked for ahead.
+const ROWS_AHEAD: usize = 4;
 
 /// Rows, codes, segments and tail.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +89,15 @@ impl VectorSnapshot {
     #[inline]
     pub(crate) fn similarity(&self, chunk: u32, query: &[f32]) -> Option<f32> {
         Some(dot_le(self.rows.get(chunk)?, query))
+    }
+
+    /// The inner products of some chunks' vectors with `query`, in their order. Each row is asked for before it is needed.
+    pub(crate) fn similarities(&self, chunks: &[u32], query: &[f32]) -> impl Iterator<Item = Option<f32>> {
+        let ahead = chunks.iter().skip(ROWS_AHEAD).map(|chunk| self.rows.get(*chunk)).chain(std::iter::repeat(None));
+        chunks.iter().zip(ahead).map(|(chunk, ahead)| {
+            prefetch(ahead.unwrap_or_default());
+            self.similarity(*chunk, query)
+        })
     }
 
     /// A chunk's vector.
