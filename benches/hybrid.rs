@@ -5,7 +5,9 @@
 //! ACL classes at random. `words` is the keyword half alone, 200 candidates; `rank` is what fusion gives, without texts; `search`
 //! is what an application gets, 10 hits. `recall` compares the best 10 with those of an exact search. The first pass over the
 //! queries is not counted. QPS is of one and of two threads that search at once. `ingest` gives chunks a
-//! second with texts and vectors from two writing threads, searchable when answered.
+//! second with texts and vectors from two writing threads, searchable when answered. `memory` is what the heap has grown by since
+//! the data was opened, and which mapped files are in memory, by the endings of their names: signs and clusters (`seg`, `ivf`),
+//! int8 codes (`i8`), full vectors (`f32`), keywords (the others).
 //!
 //! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SHARES=0.1` asks one caller, `SIGHTLINE_DATA` names the folder of the passages).
 //! `KEEP=folder` keeps the data directories there and measures them again without filling them. Raw figures go to
@@ -14,6 +16,7 @@
 
 mod corpus;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -70,6 +73,7 @@ fn main() {
             engine.checkpoint().unwrap();
             engine.settle();
         }
+        let (heap, _) = resident(dir.path());
         let begun = Instant::now();
         let engine = Engine::open(dir.path(), &options).unwrap();
         note(json!({ "engine": "sightline", "mode": "open", "size": size, "seconds": begun.elapsed().as_secs_f64() }));
@@ -78,6 +82,10 @@ fn main() {
         for share in shares.unwrap_or_else(|_| SELECTIVITIES.to_vec()) {
             measure(&engine, &questions, size, share, &mut note);
         }
+        let (after, mapped) = resident(dir.path());
+        note(
+            json!({ "engine": "sightline", "mode": "memory", "size": size, "heap_mb": after.saturating_sub(heap), "mapped_mb": mapped }),
+        );
     }
 }
 
@@ -105,6 +113,29 @@ impl Folder {
     fn filled(&self) -> bool {
         self.path().join("catalog.sqlite").exists()
     }
+}
+
+/// Megabytes of the heap, and those of mapped files that are in memory, by the endings of their names.
+fn resident(dir: &Path) -> (u64, BTreeMap<String, u64>) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let heap = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).map_or(0, kilobytes);
+    let mut mapped: BTreeMap<String, u64> = BTreeMap::new();
+    let mut kind = None;
+    for line in std::fs::read_to_string("/proc/self/smaps").unwrap_or_default().lines() {
+        if let Some(bytes) = line.strip_prefix("Rss:") {
+            kind.iter().for_each(|kind: &String| *mapped.entry(kind.clone()).or_default() += kilobytes(bytes));
+        } else if line.contains(" r--") {
+            let name = line.find('/').map(|at| Path::new(&line[at..])).filter(|name| name.starts_with(dir));
+            kind = name.and_then(|name| Some(name.extension()?.to_string_lossy().into_owned()));
+        } else if line.split(' ').next().is_some_and(|word| word.contains('-')) {
+            kind = None;
+        }
+    }
+    (heap / 1024, mapped.into_iter().map(|(kind, kilobytes)| (kind, kilobytes / 1024)).collect())
+}
+
+fn kilobytes(field: &str) -> u64 {
+    field.trim().trim_end_matches(" kB").parse().unwrap_or(0)
 }
 
 /// Puts one document for each passage, from two threads.

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tantivy::schema::IndexRecordOption;
@@ -28,6 +28,8 @@ const MAX_PERMIT_BYTES: usize = 256 << 20;
 /// anew in less than a microsecond.
 const MAX_COUNTED_WORDS: usize = 1_024;
 const MIN_COUNTED_POSTINGS: u32 = 512;
+/// After so many searches a permit is searched with often.
+const OFTEN: u32 = 3;
 
 /// The chunks that a permit admits.
 pub(crate) struct Readable {
@@ -37,6 +39,9 @@ pub(crate) struct Readable {
     /// In the order of the snapshot's segments.
     pub(super) parts: Vec<Arc<Part>>,
     used: AtomicU64,
+    searches: AtomicU32,
+    /// Whether the parts were made for a permit that is searched with often.
+    often: bool,
 }
 
 /// The documents of one segment that a permit admits.
@@ -62,19 +67,19 @@ impl Readable {
 }
 
 impl Part {
-    fn new(segment: &Segment, permit: &Bits, rows: &Rows<ClassNo>, used: &Arc<Used>) -> Part {
+    fn new(segment: &Segment, permit: &Bits, rows: &Rows<ClassNo>, used: &Arc<Used>, often: bool) -> Part {
         let mut bits = vec![0; segment.len().div_ceil(64)];
         set(&mut bits, segment, 0..segment.len(), permit, rows);
-        Part::of(segment, bits, used)
+        Part::of(segment, bits, used, often)
     }
 
-    fn of(segment: &Segment, bits: Vec<u64>, used: &Arc<Used>) -> Part {
+    fn of(segment: &Segment, bits: Vec<u64>, used: &Arc<Used>, often: bool) -> Part {
         let count = bits.iter().map(|word| word.count_ones()).sum();
-        let few = Few::of(segment, &bits, count, used);
+        let few = Few::are(segment, count, often).then(|| Few::new(segment, &bits, count, used));
         Part { segment: segment.id, bits, count, few, df: Mutex::default() }
     }
 
-    /// The same part after some pages of rows have changed.
+    /// The same part after some pages of rows have changed, or the permit is searched with more often.
     fn refreshed(
         self: &Arc<Part>,
         segment: &Segment,
@@ -82,6 +87,7 @@ impl Part {
         rows: &Rows<ClassNo>,
         changed: &[u32],
         used: &Arc<Used>,
+        often: bool,
     ) -> Arc<Part> {
         let (Some(first), Some(last)) = (segment.chunks.first(), segment.chunks.last()) else { return self.clone() };
         let (first, last) = (first / PAGE_ROWS, last / PAGE_ROWS);
@@ -92,9 +98,12 @@ impl Part {
             let end = segment.chunks.partition_point(|chunk| chunk / PAGE_ROWS <= *page);
             set(bits, segment, start..end, permit, rows);
         }
-        match bits {
-            Some(bits) if bits != self.bits => Arc::new(Part::of(segment, bits, used)),
-            _ => self.clone(),
+        match bits.filter(|bits| *bits != self.bits) {
+            Some(bits) => Arc::new(Part::of(segment, bits, used, often)),
+            None if Few::are(segment, self.count, often) && self.few.is_none() => {
+                Arc::new(Part::of(segment, self.bits.clone(), used, often))
+            }
+            None => self.clone(),
         }
     }
 
@@ -187,7 +196,9 @@ impl Permits {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let bits = permit.bits();
         let known = self.known.lock().get(&permit.fingerprint()).filter(|known| known.permit == *bits).cloned();
-        if let Some(known) = known.as_ref().filter(|known| known.fits(segments, rows)) {
+        let searches = known.as_ref().map_or(0, |known| known.searches.fetch_add(1, Ordering::Relaxed)).saturating_add(1);
+        let often = searches > OFTEN;
+        if let Some(known) = known.as_ref().filter(|known| known.often == often && known.fits(segments, rows)) {
             known.used.store(now, Ordering::Relaxed);
             return known.clone();
         }
@@ -195,12 +206,19 @@ impl Permits {
         let before: HashMap<u64, &Arc<Part>> =
             known.iter().flat_map(|known| &known.parts).map(|part| (part.segment, part)).collect();
         let parts = segments.iter().map(|segment| match before.get(&segment.id) {
-            Some(part) => part.refreshed(segment, bits, rows, &changed, &self.used),
-            None => Arc::new(Part::new(segment, bits, rows, &self.used)),
+            Some(part) => part.refreshed(segment, bits, rows, &changed, &self.used, often),
+            None => Arc::new(Part::new(segment, bits, rows, &self.used, often)),
         });
         let parts = parts.collect();
-        let readable =
-            Arc::new(Readable { permit: bits.clone(), rows: rows.clone(), corpus: corpus(), parts, used: AtomicU64::new(now) });
+        let readable = Arc::new(Readable {
+            permit: bits.clone(),
+            rows: rows.clone(),
+            corpus: corpus(),
+            parts,
+            used: AtomicU64::new(now),
+            searches: AtomicU32::new(searches),
+            often,
+        });
         self.keep(permit.fingerprint(), readable.clone());
         readable
     }

@@ -321,6 +321,34 @@ fn frequencies_of_any_size_count_for_few_and_for_many() {
     }
 }
 
+/// A tenth is few for a permit that is searched with often, and stays so when something is written.
+#[test]
+fn a_permit_that_is_searched_with_often_gets_excerpts() {
+    let mut case = Case::new();
+    let mut dice = Dice(11);
+    let mut batch = |count: usize| -> Vec<Chunk> {
+        (0..count).map(|number| (if number.is_multiple_of(10) { 1 } else { 2 }, dice.fields())).collect()
+    };
+    case.add(batch(4_000));
+    let permit = Permit::of_classes([1]);
+    let few = |case: &Case| {
+        let snapshot = case.index.snapshot();
+        let readable = snapshot.readable(&permit, &case.rows, || unreachable!("it was searched with before"));
+        readable.parts[0].few.is_some()
+    };
+    let question = Question::parse("w0 w1 w2");
+    let found = case.compare(&permit, &question, 10, 0);
+    assert!(found > 0 && !few(&case));
+    for _ in 0..4 {
+        case.compare(&permit, &question, 10, 0);
+    }
+    assert!(few(&case));
+    case.set_class(0, DEAD);
+    case.add(batch(10));
+    case.compare(&permit, &question, 10, 0);
+    assert!(few(&case));
+}
+
 #[test]
 fn equal_scores_are_equal_by_ordering() {
     assert_eq!(1.0f32.total_cmp(&1.0), Ordering::Equal);
