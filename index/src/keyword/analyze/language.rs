@@ -4,11 +4,17 @@
 //! cannot be told is taken for the commonest of its script; a wrong stem costs recall, and what a query means by a word is
 //! asked for in several forms where its language is unsure.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use frostem::{Algorithm, Stemmer};
 use whatlang::Lang;
 
 /// How much of a text is looked at to tell its language, in bytes.
 const SAMPLE_BYTES: usize = 2_000;
+/// How many stems a thread remembers of a language, and of words of how many bytes at most.
+const MAX_REMEMBERED: usize = 8_192;
+const MAX_REMEMBERED_BYTES: usize = 32;
 /// Common words of English that no other language of the Latin script uses much.
 const ENGLISH: [&str; 16] =
     ["the", "and", "that", "with", "this", "from", "are", "which", "you", "your", "have", "been", "their", "when", "should", "not"];
@@ -135,21 +141,37 @@ impl Script {
 /// Stems the words of one text.
 pub(super) struct Stems {
     language: Language,
-    /// Those used so far.
-    known: Vec<Known>,
 }
 
+/// A stemmer, and what it made of words that came before: texts have the same words again and again.
 struct Known {
-    script: Script,
-    /// `None` is the commonest of the script.
-    language: Option<Lang>,
-    /// `None` where the language has none.
-    stemmer: Option<Stemmer>,
+    algorithm: Algorithm,
+    stemmer: Stemmer,
+    stems: HashMap<Box<str>, Box<str>>,
+}
+
+thread_local! {
+    /// Those that the thread has used.
+    static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Known {
+    fn stem(&mut self, word: &str) -> String {
+        if let Some(stem) = self.stems.get(word) {
+            return stem.to_string();
+        }
+        let stem = self.stemmer.stem(word).into_owned();
+        // Those that come first are the commonest: what is full need not be emptied.
+        if word.len() <= MAX_REMEMBERED_BYTES && self.stems.len() < MAX_REMEMBERED {
+            self.stems.insert(word.into(), stem.as_str().into());
+        }
+        stem
+    }
 }
 
 impl Stems {
     pub(super) fn new(language: Language) -> Stems {
-        Stems { language, known: Vec::new() }
+        Stems { language }
     }
 
     /// The stem of a folded word as it is indexed.
@@ -189,14 +211,16 @@ impl Stems {
             return None;
         }
         let script = Script::of(word)?;
-        if let Some(known) = self.known.iter().find(|known| known.script == script && known.language == language) {
-            return Some(known.stemmer.as_ref()?.stem(word).into_owned());
-        }
-        let algorithm = language.map_or_else(|| Some(script.default_algorithm()), |language| script.algorithm(language));
-        let stemmer = algorithm.map(Stemmer::new);
-        let stem = stemmer.as_ref().map(|stemmer| stemmer.stem(word).into_owned());
-        self.known.push(Known { script, language, stemmer });
-        stem
+        let algorithm = language.map_or_else(|| Some(script.default_algorithm()), |language| script.algorithm(language))?;
+        KNOWN.with_borrow_mut(|all| {
+            if let Some(known) = all.iter_mut().find(|known| known.algorithm == algorithm) {
+                return Some(known.stem(word));
+            }
+            let mut known = Known { algorithm, stemmer: Stemmer::new(algorithm), stems: HashMap::new() };
+            let stem = known.stem(word);
+            all.push(known);
+            Some(stem)
+        })
     }
 }
 
@@ -227,12 +251,26 @@ mod tests {
 
     #[test]
     fn a_query_asks_for_every_form_that_its_words_may_have() {
-        let mut stems = Stems { language: Language::Unsure(Some(Lang::Deu)), known: Vec::new() };
+        let mut stems = Stems { language: Language::Unsure(Some(Lang::Deu)) };
         assert_eq!(stems.forms("verteidigungen".to_owned()), ["verteidigungen", "verteid"]);
         assert_eq!(stems.forms("servers".to_owned()), ["server", "serv", "servers"]);
-        let mut english = Stems { language: Language::Sure(Lang::Eng), known: Vec::new() };
+        let mut english = Stems { language: Language::Sure(Lang::Eng) };
         assert_eq!(english.forms("servers".to_owned()), ["server"]);
-        let mut polish = Stems { language: Language::Sure(Lang::Pol), known: Vec::new() };
+        let mut polish = Stems { language: Language::Sure(Lang::Pol) };
         assert_eq!(polish.forms("servers".to_owned()), ["servers", "server"]);
+    }
+
+    /// More words than are remembered, each more than once.
+    #[test]
+    fn remembered_stems_are_those_of_the_stemmer() {
+        let mut stems = Stems::new(Language::Sure(Lang::Eng));
+        let fresh = Stemmer::new(Algorithm::English);
+        let letters = |number: usize| number.to_string().bytes().map(|digit| char::from(digit + 49)).collect::<String>();
+        for number in (0..MAX_REMEMBERED).chain(0..2 * MAX_REMEMBERED) {
+            for ending in ["s", "ing"] {
+                let word = letters(number) + ending;
+                assert_eq!(stems.stem(word.clone()), fresh.stem(&word));
+            }
+        }
     }
 }
