@@ -12,8 +12,8 @@ use whatlang::Lang;
 
 /// How much of a text is looked at to tell its language, in bytes.
 const SAMPLE_BYTES: usize = 2_000;
-/// How many stems a thread remembers of a language, and of words of how many bytes at most.
-const MAX_REMEMBERED: usize = 8_192;
+/// Half of the stems that a thread remembers of a language at most, and of words of how many bytes at most.
+const MAX_REMEMBERED: usize = 4_096;
 const MAX_REMEMBERED_BYTES: usize = 32;
 /// Common words of English that no other language of the Latin script uses much.
 const ENGLISH: [&str; 16] =
@@ -147,7 +147,9 @@ pub(super) struct Stems {
 struct Known {
     algorithm: Algorithm,
     stemmer: Stemmer,
-    stems: HashMap<Box<str>, Box<str>>,
+    recent: HashMap<Box<str>, Box<str>>,
+    /// Those that were recent before; they are forgotten when as many others have come.
+    older: HashMap<Box<str>, Box<str>>,
 }
 
 thread_local! {
@@ -157,15 +159,21 @@ thread_local! {
 
 impl Known {
     fn stem(&mut self, word: &str) -> String {
-        if let Some(stem) = self.stems.get(word) {
+        if let Some(stem) = self.recent.get(word) {
             return stem.to_string();
         }
-        let stem = self.stemmer.stem(word).into_owned();
-        // Those that come first are the commonest: what is full need not be emptied.
-        if word.len() <= MAX_REMEMBERED_BYTES && self.stems.len() < MAX_REMEMBERED {
-            self.stems.insert(word.into(), stem.as_str().into());
+        let (word, stem) = match self.older.remove_entry(word) {
+            Some(known) => known,
+            None => (word.into(), self.stemmer.stem(word).into()),
+        };
+        let found = stem.to_string();
+        if word.len() <= MAX_REMEMBERED_BYTES {
+            if self.recent.len() >= MAX_REMEMBERED {
+                self.older = std::mem::take(&mut self.recent);
+            }
+            self.recent.insert(word, stem);
         }
-        stem
+        found
     }
 }
 
@@ -175,7 +183,7 @@ impl Stems {
     }
 
     /// The stem of a folded word as it is indexed.
-    pub(super) fn stem(&mut self, word: String) -> String {
+    pub(super) fn stem(&self, word: String) -> String {
         let language = match self.language {
             Language::Sure(language) => Some(language),
             Language::Unsure(_) => None,
@@ -184,7 +192,7 @@ impl Stems {
     }
 
     /// What a folded word of a query may be indexed as, the likeliest first, each once.
-    pub(super) fn forms(&mut self, word: String) -> Vec<String> {
+    pub(super) fn forms(&self, word: String) -> Vec<String> {
         let mut forms = vec![self.stem(word.clone())];
         let mut add = |form: String| {
             if !forms.contains(&form) {
@@ -205,7 +213,7 @@ impl Stems {
     }
 
     /// The stem of a folded word in a language, else in the commonest of its script; `None` where there is none.
-    fn stem_in(&mut self, language: Option<Lang>, word: &str) -> Option<String> {
+    fn stem_in(&self, language: Option<Lang>, word: &str) -> Option<String> {
         // Codes and numbers stand for themselves.
         if !word.chars().all(char::is_alphabetic) {
             return None;
@@ -216,7 +224,7 @@ impl Stems {
             if let Some(known) = all.iter_mut().find(|known| known.algorithm == algorithm) {
                 return Some(known.stem(word));
             }
-            let mut known = Known { algorithm, stemmer: Stemmer::new(algorithm), stems: HashMap::new() };
+            let mut known = Known { algorithm, stemmer: Stemmer::new(algorithm), recent: HashMap::new(), older: HashMap::new() };
             let stem = known.stem(word);
             all.push(known);
             Some(stem)
@@ -241,29 +249,29 @@ mod tests {
     #[test]
     fn words_are_stemmed_by_script_and_language() {
         let russian = "Серверы компании находятся в Москве, и все сотрудники знают, как работают эти servers и keys.";
-        let mut stems = Stems::new(Language::of(russian));
+        let stems = Stems::new(Language::of(russian));
         assert_eq!(stems.language, Language::Sure(Lang::Rus));
         assert_eq!([stems.stem("серверы".to_owned()), stems.stem("servers".to_owned())], ["сервер", "server"]);
-        let mut polish =
+        let polish =
             Stems::new(Language::of("Wszystkie umowy z dostawcami są przechowywane w dziale prawnym i nie wolno ich wynosić."));
         assert_eq!(polish.stem("umowy".to_owned()), "umowy");
     }
 
     #[test]
     fn a_query_asks_for_every_form_that_its_words_may_have() {
-        let mut stems = Stems { language: Language::Unsure(Some(Lang::Deu)) };
+        let stems = Stems { language: Language::Unsure(Some(Lang::Deu)) };
         assert_eq!(stems.forms("verteidigungen".to_owned()), ["verteidigungen", "verteid"]);
         assert_eq!(stems.forms("servers".to_owned()), ["server", "serv", "servers"]);
-        let mut english = Stems { language: Language::Sure(Lang::Eng) };
+        let english = Stems { language: Language::Sure(Lang::Eng) };
         assert_eq!(english.forms("servers".to_owned()), ["server"]);
-        let mut polish = Stems { language: Language::Sure(Lang::Pol) };
+        let polish = Stems { language: Language::Sure(Lang::Pol) };
         assert_eq!(polish.forms("servers".to_owned()), ["servers", "server"]);
     }
 
     /// More words than are remembered, each more than once.
     #[test]
     fn remembered_stems_are_those_of_the_stemmer() {
-        let mut stems = Stems::new(Language::Sure(Lang::Eng));
+        let stems = Stems::new(Language::Sure(Lang::Eng));
         let fresh = Stemmer::new(Algorithm::English);
         let letters = |number: usize| number.to_string().bytes().map(|digit| char::from(digit + 49)).collect::<String>();
         for number in (0..MAX_REMEMBERED).chain(0..2 * MAX_REMEMBERED) {

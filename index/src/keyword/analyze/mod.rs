@@ -45,7 +45,7 @@ pub(crate) fn terms(text: &str) -> Terms {
 
 /// The terms of a text, stemmed as one of this language.
 pub(crate) fn terms_in(text: &str, language: Language) -> Terms {
-    let mut stems = Stems::new(language);
+    let stems = Stems::new(language);
     let mut terms = Vec::with_capacity(text.len() / 6);
     each_word(text, |word, span| {
         let term = match word {
@@ -61,7 +61,7 @@ pub(crate) fn terms_in(text: &str, language: Language) -> Terms {
 
 /// The words of a query, in order.
 pub(super) fn asked(text: &str) -> Vec<Asked> {
-    let mut stems = Stems::new(Language::of(text));
+    let stems = Stems::new(Language::of(text));
     let mut asked = Vec::new();
     each_word(text, |word, span| {
         let mut forms: Vec<String> = match word {
