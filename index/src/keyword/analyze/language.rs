@@ -138,11 +138,6 @@ impl Script {
     }
 }
 
-/// Stems the words of one text.
-pub(super) struct Stems {
-    language: Language,
-}
-
 /// A stemmer, and what it made of words that came before: texts have the same words again and again.
 struct Known {
     algorithm: Algorithm,
@@ -177,32 +172,28 @@ impl Known {
     }
 }
 
-impl Stems {
-    pub(super) fn new(language: Language) -> Stems {
-        Stems { language }
-    }
-
-    /// The stem of a folded word as it is indexed.
-    pub(super) fn stem(&self, word: String) -> String {
-        let language = match self.language {
+impl Language {
+    /// The stem of a folded word of a text in this language, as it is indexed.
+    pub(super) fn stem(self, word: String) -> String {
+        let language = match self {
             Language::Sure(language) => Some(language),
             Language::Unsure(_) => None,
         };
-        self.stem_in(language, &word).unwrap_or(word)
+        stem_in(language, &word).unwrap_or(word)
     }
 
     /// What a folded word of a query may be indexed as, the likeliest first, each once.
-    pub(super) fn forms(&self, word: String) -> Vec<String> {
+    pub(super) fn forms(self, word: String) -> Vec<String> {
         let mut forms = vec![self.stem(word.clone())];
         let mut add = |form: String| {
             if !forms.contains(&form) {
                 forms.push(form);
             }
         };
-        match self.language {
-            Language::Sure(_) => add(self.stem_in(None, &word).unwrap_or(word)),
+        match self {
+            Language::Sure(_) => add(stem_in(None, &word).unwrap_or(word)),
             Language::Unsure(guess) => {
-                if let Some(stem) = guess.and_then(|guess| self.stem_in(Some(guess), &word)) {
+                if let Some(stem) = guess.and_then(|guess| stem_in(Some(guess), &word)) {
                     add(stem);
                 }
                 // Texts of languages without a stemmer keep their words as they are.
@@ -211,25 +202,25 @@ impl Stems {
         }
         forms
     }
+}
 
-    /// The stem of a folded word in a language, else in the commonest of its script; `None` where there is none.
-    fn stem_in(&self, language: Option<Lang>, word: &str) -> Option<String> {
-        // Codes and numbers stand for themselves.
-        if !word.chars().all(char::is_alphabetic) {
-            return None;
-        }
-        let script = Script::of(word)?;
-        let algorithm = language.map_or_else(|| Some(script.default_algorithm()), |language| script.algorithm(language))?;
-        KNOWN.with_borrow_mut(|all| {
-            if let Some(known) = all.iter_mut().find(|known| known.algorithm == algorithm) {
-                return Some(known.stem(word));
-            }
-            let mut known = Known { algorithm, stemmer: Stemmer::new(algorithm), recent: HashMap::new(), older: HashMap::new() };
-            let stem = known.stem(word);
-            all.push(known);
-            Some(stem)
-        })
+/// The stem of a folded word in a language, else in the commonest of its script; `None` where there is none.
+fn stem_in(language: Option<Lang>, word: &str) -> Option<String> {
+    // Codes and numbers stand for themselves.
+    if !word.chars().all(char::is_alphabetic) {
+        return None;
     }
+    let script = Script::of(word)?;
+    let algorithm = language.map_or_else(|| Some(script.default_algorithm()), |language| script.algorithm(language))?;
+    KNOWN.with_borrow_mut(|all| {
+        if let Some(known) = all.iter_mut().find(|known| known.algorithm == algorithm) {
+            return Some(known.stem(word));
+        }
+        let mut known = Known { algorithm, stemmer: Stemmer::new(algorithm), recent: HashMap::new(), older: HashMap::new() };
+        let stem = known.stem(word);
+        all.push(known);
+        Some(stem)
+    })
 }
 
 #[cfg(test)]
@@ -249,35 +240,34 @@ mod tests {
     #[test]
     fn words_are_stemmed_by_script_and_language() {
         let russian = "Серверы компании находятся в Москве, и все сотрудники знают, как работают эти servers и keys.";
-        let stems = Stems::new(Language::of(russian));
-        assert_eq!(stems.language, Language::Sure(Lang::Rus));
-        assert_eq!([stems.stem("серверы".to_owned()), stems.stem("servers".to_owned())], ["сервер", "server"]);
-        let polish =
-            Stems::new(Language::of("Wszystkie umowy z dostawcami są przechowywane w dziale prawnym i nie wolno ich wynosić."));
+        let language = Language::of(russian);
+        assert_eq!(language, Language::Sure(Lang::Rus));
+        assert_eq!([language.stem("серверы".to_owned()), language.stem("servers".to_owned())], ["сервер", "server"]);
+        let polish = Language::of("Wszystkie umowy z dostawcami są przechowywane w dziale prawnym i nie wolno ich wynosić.");
         assert_eq!(polish.stem("umowy".to_owned()), "umowy");
     }
 
     #[test]
     fn a_query_asks_for_every_form_that_its_words_may_have() {
-        let stems = Stems { language: Language::Unsure(Some(Lang::Deu)) };
-        assert_eq!(stems.forms("verteidigungen".to_owned()), ["verteidigungen", "verteid"]);
-        assert_eq!(stems.forms("servers".to_owned()), ["server", "serv", "servers"]);
-        let english = Stems { language: Language::Sure(Lang::Eng) };
+        let language = Language::Unsure(Some(Lang::Deu));
+        assert_eq!(language.forms("verteidigungen".to_owned()), ["verteidigungen", "verteid"]);
+        assert_eq!(language.forms("servers".to_owned()), ["server", "serv", "servers"]);
+        let english = Language::Sure(Lang::Eng);
         assert_eq!(english.forms("servers".to_owned()), ["server"]);
-        let polish = Stems { language: Language::Sure(Lang::Pol) };
+        let polish = Language::Sure(Lang::Pol);
         assert_eq!(polish.forms("servers".to_owned()), ["servers", "server"]);
     }
 
     /// More words than are remembered, each more than once.
     #[test]
     fn remembered_stems_are_those_of_the_stemmer() {
-        let stems = Stems::new(Language::Sure(Lang::Eng));
+        let language = Language::Sure(Lang::Eng);
         let fresh = Stemmer::new(Algorithm::English);
         let letters = |number: usize| number.to_string().bytes().map(|digit| char::from(digit + 49)).collect::<String>();
         for number in (0..MAX_REMEMBERED).chain(0..2 * MAX_REMEMBERED) {
             for ending in ["s", "ing"] {
                 let word = letters(number) + ending;
-                assert_eq!(stems.stem(word.clone()), fresh.stem(&word));
+                assert_eq!(language.stem(word.clone()), fresh.stem(&word));
             }
         }
     }

@@ -14,7 +14,6 @@ use unicode_segmentation::UnicodeSegmentation;
 
 pub(crate) use fold::{fold, is_paired};
 pub(crate) use language::Language;
-use language::Stems;
 
 /// A term and the bytes of the text that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +44,10 @@ pub(crate) fn terms(text: &str) -> Terms {
 
 /// The terms of a text, stemmed as one of this language.
 pub(crate) fn terms_in(text: &str, language: Language) -> Terms {
-    let stems = Stems::new(language);
     let mut terms = Vec::with_capacity(text.len() / 6);
     each_word(text, |word, span| {
         let term = match word {
-            Word::Spaced(word) => cut(stems.stem(word)),
+            Word::Spaced(word) => cut(language.stem(word)),
             Word::Pair(pair) => pair,
         };
         if !term.is_empty() {
@@ -61,11 +59,11 @@ pub(crate) fn terms_in(text: &str, language: Language) -> Terms {
 
 /// The words of a query, in order.
 pub(super) fn asked(text: &str) -> Vec<Asked> {
-    let stems = Stems::new(Language::of(text));
+    let language = Language::of(text);
     let mut asked = Vec::new();
     each_word(text, |word, span| {
         let mut forms: Vec<String> = match word {
-            Word::Spaced(word) => stems.forms(word).into_iter().map(cut).collect(),
+            Word::Spaced(word) => language.forms(word).into_iter().map(cut).collect(),
             Word::Pair(pair) => vec![pair],
         };
         forms.retain(|form| !form.is_empty());
