@@ -10,6 +10,7 @@ use crate::engine::View;
 use crate::error::Result;
 use crate::keyword::{Question, Ranking};
 use crate::timestamp::Timestamp;
+use crate::vector::Depth;
 
 /// How many candidates are looked at where documents or duplicates may be left out.
 const MIN_CANDIDATES: usize = 200;
@@ -113,7 +114,7 @@ pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Ques
     match (&ranking, vector) {
         (Some(ranking), None) => scope.by_words(ranking, depth, 0.0),
         (Some(ranking), Some(vector)) if mode == Mode::Hybrid => scope.by_both(ranking, narrowing, &vector, query, depth),
-        (_, Some(vector)) => Ok(scope.by_meaning(narrowing, &vector, (depth, depth), query.exact)),
+        (_, Some(vector)) => Ok(scope.by_meaning(narrowing, &vector, Depth::Results(depth), query.exact)),
         (None, None) => Ok(Vec::new()),
     }
 }
@@ -130,21 +131,15 @@ impl Scope<'_> {
         Ok(found.into_iter().map(|(chunk, score)| Candidate { keyword: Some(score), score, ..self.candidate(chunk) }).collect())
     }
 
-    /// The best by meaning, among those that `narrowing` admits; the best `sure` matter most.
-    fn by_meaning(
-        &self,
-        narrowing: Option<&Ranking>,
-        vector: &[f32],
-        (depth, sure): (usize, usize),
-        exact: bool,
-    ) -> Vec<Candidate> {
+    /// The best by meaning, among those that `narrowing` admits; see [`Depth`].
+    fn by_meaning(&self, narrowing: Option<&Ranking>, vector: &[f32], depth: Depth, exact: bool) -> Vec<Candidate> {
         let view = self.view;
         let order = |chunk: u32| view.facts.get(chunk).order;
         // How many are left depends on what the caller may read alone, and so does the way they are searched.
         let found = match narrowing.and_then(|ranking| ranking.admitted(MAX_COMPARED)) {
             Some(mut chunks) => {
                 chunks.retain(|chunk| view.facts.get(*chunk).vector && self.wanted(*chunk));
-                view.vectors.nearest(&chunks, vector, depth, order)
+                view.vectors.nearest(&chunks, vector, depth.count(), order)
             }
             None => {
                 let near = crate::vector::Scope {
@@ -153,7 +148,7 @@ impl Scope<'_> {
                     order: &order,
                     wanted: &|chunk| self.wanted(chunk) && narrowing.is_none_or(|ranking| ranking.admits(chunk)),
                 };
-                view.vectors.search(&near, vector, (depth, sure), exact)
+                view.vectors.search(&near, vector, depth, exact)
             }
         };
         found.into_iter().map(|(chunk, score)| Candidate { vector: Some(score), score, ..self.candidate(chunk) }).collect()
@@ -179,7 +174,7 @@ impl Scope<'_> {
         depth: usize,
     ) -> Result<Vec<Candidate>> {
         let half = depth.max(MIN_BY_MEANING);
-        let mut by_meaning = self.by_meaning(narrowing, vector, (half, depth), query.exact);
+        let mut by_meaning = self.by_meaning(narrowing, vector, Depth::Candidates { count: half, sure: depth }, query.exact);
         let fusion = Fusion::new(query.fluency, &by_meaning, half);
         let chunks: Vec<u32> = by_meaning.iter().map(|candidate| candidate.chunk).collect();
         for (candidate, score) in by_meaning.iter_mut().zip(ranking.scores(&chunks)?) {

@@ -23,7 +23,7 @@ mod tail;
 mod tests;
 
 pub(crate) use kernel::dot;
-pub(crate) use search::Scope;
+pub(crate) use search::{Depth, Scope};
 pub(crate) use shelf::{Shelf, Sizes, clusters_wanted, plan};
 pub(crate) use snapshot::VectorSnapshot;
 pub(crate) use store::VectorStore;

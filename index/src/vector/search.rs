@@ -33,6 +33,38 @@ const MIN_PROBED_ROWS: u32 = 262_144;
 /// Rows whose bytes are asked for ahead.
 pub(super) const AHEAD_ROWS: usize = 8;
 
+/// How many rows a search gives, and how sure they must be the nearest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Depth {
+    /// So many results.
+    Results(usize),
+    /// So many candidates to be ranked by something else as well. The best `sure` matter most: of the others more may be missed.
+    /// Where a query is near nothing in particular, none is looked for in the clusters that are far from it.
+    Candidates { count: usize, sure: usize },
+}
+
+impl Depth {
+    /// How many rows it gives.
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Depth::Results(count) | Depth::Candidates { count, .. } => count,
+        }
+    }
+
+    /// The best so many matter most.
+    pub(super) fn sure(self) -> usize {
+        match self {
+            Depth::Results(count) => count,
+            Depth::Candidates { count, sure } => sure.min(count),
+        }
+    }
+
+    /// Whether a row that is far from all centres may be missed.
+    pub(super) fn is_thorough(self) -> bool {
+        matches!(self, Depth::Results(_))
+    }
+}
+
 /// Which rows a search may find.
 pub(crate) struct Scope<'a> {
     /// The classes that the caller may read and the filter admits.
@@ -52,11 +84,10 @@ impl Scope<'_> {
 }
 
 impl VectorSnapshot {
-    /// The `limit` chunks nearest to a query of length 1, best first, with their scores; equal scores by the scope's order.
-    /// With `exact` they are those of a comparison with every vector, else at least 98 of 100 are (measured).
-    ///
-    /// The best `sure` matter most: of the others more may be missed.
-    pub(crate) fn search(&self, scope: &Scope<'_>, query: &[f32], (limit, sure): (usize, usize), exact: bool) -> Vec<(u32, f32)> {
+    /// The chunks nearest to a query of length 1, best first, with their scores; equal scores by the scope's order.
+    /// With `exact` they are those of a comparison with every vector, else at least 98 of 100 results are (measured).
+    pub(crate) fn search(&self, scope: &Scope<'_>, query: &[f32], depth: Depth, exact: bool) -> Vec<(u32, f32)> {
+        let limit = depth.count();
         if query.len() != self.dimensions() || limit == 0 {
             return Vec::new();
         }
@@ -68,14 +99,14 @@ impl VectorSnapshot {
         }
         let keep = MIN_CANDIDATES.max(CANDIDATES_PER_RESULT * limit);
 
-        let (mut candidates, whole) = self.near(scope, &code, keep, sure.min(limit));
+        let (mut candidates, whole) = self.near(scope, &code, keep, depth);
 
         let mut search = Exact::new(self, query, &code, limit);
         if whole {
             let chunks: Vec<u32> = candidates.into_iter().map(|(_, chunk)| chunk).collect();
             search.offer(&chunks, |_, _| true);
         } else {
-            search.offer_by_distance(&mut candidates, PATIENCE.max(limit), sure.min(limit));
+            search.offer_by_distance(&mut candidates, PATIENCE.max(limit), depth.sure());
         }
         search.finish(scope.order)
     }
@@ -101,8 +132,8 @@ impl VectorSnapshot {
     }
 
     /// The `keep` permitted rows whose signs are closest to the query, and whether they are all permitted rows. Where the caller
-    /// may read much, they are those of the clusters that matter for `results` results.
-    fn near(&self, scope: &Scope<'_>, code: &QueryCode, keep: usize, results: usize) -> (Vec<Judged>, bool) {
+    /// may read much, they are those of the clusters that matter.
+    fn near(&self, scope: &Scope<'_>, code: &QueryCode, keep: usize, depth: Depth) -> (Vec<Judged>, bool) {
         let mut near = Near::new(scope, code, keep);
         let count = scope.permitted.iter().count();
         let mut probes = Vec::new();
@@ -125,7 +156,7 @@ impl VectorSnapshot {
             });
         }
         let (probes, permitted): (Vec<Probe<'_>>, Vec<_>) = probes.into_iter().unzip();
-        if probed < MIN_PROBED_ROWS || !probe(self, &probes, probed, code, results, &mut near) {
+        if probed < MIN_PROBED_ROWS || !probe(self, &probes, probed, code, depth, &mut near) {
             probes.iter().zip(&permitted).for_each(|(probe, permitted)| scan(&mut near, probe.held, code, permitted));
         }
         near.finish()

@@ -96,7 +96,7 @@ impl Index {
 
     fn search(&self, permitted: &Bits, query: &[f32], limit: usize, exact: bool) -> Vec<(u32, f32)> {
         let scope = Scope { permitted, classes: &self.classes, order: &order, wanted: &wanted };
-        self.snapshot.search(&scope, query, (limit, limit), exact)
+        self.snapshot.search(&scope, query, Depth::Results(limit), exact)
     }
 
     fn definition(&self, permitted: &Bits, query: &[f32], limit: usize) -> Vec<(u32, f32)> {
@@ -358,8 +358,8 @@ fn clustered() -> (Index, Vec<Vec<f32>>) {
     (index, topics)
 }
 
-/// What a probe for `results` results finds of the segment; `None` where it gives up.
-fn probed(index: &Index, permitted: &Bits, query: &[f32], results: usize) -> Option<Vec<u32>> {
+/// What a probe finds of the segment; `None` where it gives up.
+fn probed(index: &Index, permitted: &Bits, query: &[f32], depth: Depth) -> Option<Vec<u32>> {
     let scope = Scope { permitted, classes: &index.classes, order: &order, wanted: &wanted };
     let code = quantize::QueryCode::new(query);
     // Room for all, so that nothing but the clusters leaves rows out.
@@ -368,7 +368,7 @@ fn probed(index: &Index, permitted: &Bits, query: &[f32], results: usize) -> Opt
     let ranges = held.segment.permitted(permitted, permitted.iter().count());
     let rows = ranges.iter().map(|rows| rows.end - rows.start).sum();
     let probe = [clusters::Probe::new(held, held.segment.clusters().unwrap(), &ranges)];
-    let done = clusters::probe(&index.snapshot, &probe, rows, &code, results, &mut near);
+    let done = clusters::probe(&index.snapshot, &probe, rows, &code, depth, &mut near);
     let (kept, whole) = near.finish();
     assert!(!whole || !done);
     assert!(done || kept.is_empty());
@@ -383,7 +383,7 @@ fn a_probe_finds_the_nearest_permitted_rows() {
     let (mut found, mut tried) = (0, 0);
     for topic in topics.iter().take(49) {
         let query = normalized(&topic.iter().map(|of_topic| of_topic + 0.7 * value()).collect::<Vec<_>>(), 64).unwrap();
-        let Some(mut chunks) = probed(&index, &permitted, &query, 10) else { continue };
+        let Some(mut chunks) = probed(&index, &permitted, &query, Depth::Results(10)) else { continue };
         assert!(chunks.iter().all(|chunk| permitted.contains(index.classes.get(*chunk)) && wanted(*chunk)));
         chunks.sort_unstable();
         let before = chunks.len();
@@ -405,7 +405,7 @@ fn a_probe_goes_on_while_a_cluster_can_hold_a_result() {
     for at in 0..50 {
         let query: Vec<f32> = (0..64).map(|place| topics[at..at + 8].iter().map(|topic| topic[place]).sum()).collect();
         let query = normalized(&query, 64).unwrap();
-        let Some(chunks) = probed(&index, &permitted, &query, 600) else { continue };
+        let Some(chunks) = probed(&index, &permitted, &query, Depth::Results(600)) else { continue };
         let expected = index.definition(&permitted, &query, 600);
         found += expected.iter().filter(|(chunk, _)| chunks.contains(chunk)).count();
         tried += expected.len();
@@ -414,13 +414,34 @@ fn a_probe_goes_on_while_a_cluster_can_hold_a_result() {
     assert!(tried > 20_000 && found * 100 >= tried * 96, "{found} of {tried}");
 }
 
+/// Candidates need not be the nearest there are, where those are as far as all others.
+#[test]
+fn a_probe_for_candidates_does_not_give_up_where_nothing_is_near() {
+    let (index, topics) = clustered();
+    let permitted = bits(&(1..=60).collect::<Vec<_>>());
+    let (mut found, mut tried) = (0, 0);
+    for at in 0..50 {
+        let query: Vec<f32> = (0..64).map(|place| topics[at..at + 8].iter().map(|topic| topic[place]).sum()).collect();
+        let query = normalized(&query, 64).unwrap();
+        if probed(&index, &permitted, &query, Depth::Results(600)).is_none() {
+            let chunks = probed(&index, &permitted, &query, Depth::Candidates { count: 600, sure: 600 }).unwrap();
+            let expected = index.definition(&permitted, &query, 600);
+            found += expected.iter().filter(|(chunk, _)| chunks.contains(chunk)).count();
+            tried += expected.len();
+        }
+    }
+    assert!(tried > 1_000 && found * 100 >= tried * 90, "{found} of {tried}");
+}
+
 #[test]
 fn a_probe_gives_up_where_the_caller_may_not_read_what_the_query_is_about() {
     let (index, topics) = clustered();
     for values in &topics {
         let mut others: Vec<ClassNo> = (1..=60).collect();
         others.sort_by(|a, b| dot(&topics[*a as usize - 1], values).total_cmp(&dot(&topics[*b as usize - 1], values)));
-        assert!(probed(&index, &bits(&others[..30]), &normalized(values, 64).unwrap(), 10).is_none());
+        for depth in [Depth::Results(10), Depth::Candidates { count: 50, sure: 10 }] {
+            assert!(probed(&index, &bits(&others[..30]), &normalized(values, 64).unwrap(), depth).is_none());
+        }
     }
 }
 

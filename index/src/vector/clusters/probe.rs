@@ -14,7 +14,7 @@ use crate::vector::held::Held;
 use crate::vector::kernels::{kernels, prefetch};
 use crate::vector::quantize::QueryCode;
 use crate::vector::scan::Near;
-use crate::vector::search::AHEAD_ROWS;
+use crate::vector::search::{AHEAD_ROWS, Depth};
 use crate::vector::snapshot::VectorSnapshot;
 
 /// Clusters that are read before it is judged how many are needed.
@@ -54,14 +54,14 @@ struct Unread {
     cluster: u32,
 }
 
-/// Adds the rows of the clusters that matter for `results` results. False, with nothing added, when that would be more rows than
-/// the `permitted_rows` that the caller may read in these segments.
+/// Adds the rows of the clusters that matter. False, with nothing added, when that would be more rows than the `permitted_rows`
+/// that the caller may read in these segments, or clusters that were never judged.
 pub(in crate::vector) fn probe(
     vectors: &VectorSnapshot,
     probes: &[Probe<'_>],
     permitted_rows: u32,
     code: &QueryCode,
-    results: usize,
+    depth: Depth,
     near: &mut Near<'_>,
 ) -> bool {
     let before = near.kept().to_vec();
@@ -85,14 +85,14 @@ pub(in crate::vector) fn probe(
             runs.peek().into_iter().for_each(|next| ask_for(probes, next, near));
             rows_read += read(probes, run, code, near);
         }
-        let worst = worst_result(vectors, code, results, near);
+        let worst = worst_result(vectors, code, depth.sure(), near);
         unread.retain(|cluster| cluster.reach >= worst);
         let needed = rows_read + unread.len() as u32 * CLUSTER_ROWS;
         let avoided = step == FIRST_CLUSTERS && {
             let permitted: u32 = next.iter().map(|cluster| permitted_in(probes, *cluster)).sum();
             u64::from(permitted) * u64::from(all_rows) * AVOIDED < u64::from(permitted_rows) * u64::from(rows_read)
         };
-        if avoided || farthest >= worst || needed > permitted_rows {
+        if avoided || depth.is_thorough() && farthest >= worst || needed > permitted_rows {
             near.restore(before);
             return false;
         }
