@@ -13,6 +13,7 @@ mod citation;
 mod engine;
 mod error;
 mod keyword;
+mod prefetch;
 mod rows;
 mod search;
 mod timestamp;

@@ -4,6 +4,7 @@
 use super::bm25::{B, contribution};
 use super::readable::contains;
 use super::segment::Spread;
+use crate::prefetch::prefetch;
 
 /// What bounds are raised by.
 pub(super) const SLACK: f32 = 1.0001;
@@ -80,12 +81,19 @@ impl Dense {
     /// How often each document of a block has the word, or so often that it cannot score more.
     #[inline]
     pub(super) fn frequencies(&self, block: usize) -> [f32; BLOCK] {
-        // Four bits each become a byte each.
-        let four = u64::from(self.frequencies.get(block).copied().unwrap_or_default());
-        let four = (four | four << 16) & 0x0000_FFFF_0000_FFFF;
-        let four = (four | four << 8) & 0x00FF_00FF_00FF_00FF;
-        let four = (four | four << 4) & 0x0F0F_0F0F_0F0F_0F0F;
-        four.to_le_bytes().map(|frequency| if u32::from(frequency) < MANY { f32::from(frequency) } else { ENDLESS })
+        let four = self.frequencies.get(block).copied().unwrap_or_default();
+        let mut frequencies = [0.0; BLOCK];
+        for (lane, frequency) in (0u32..).zip(&mut frequencies) {
+            let known = four >> (4 * lane) & MANY;
+            *frequency = if known < MANY { known as i32 as f32 } else { ENDLESS };
+        }
+        frequencies
+    }
+
+    /// Asks for the frequencies of a block before they are needed.
+    #[inline]
+    pub(super) fn prefetch(&self, block: usize) {
+        prefetch(self.frequencies.get(block..=block).unwrap_or_default());
     }
 
     pub(super) fn bytes(&self) -> usize {

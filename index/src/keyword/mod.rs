@@ -5,6 +5,7 @@
 
 mod analyze;
 mod bm25;
+mod bounds;
 mod clause;
 mod dense;
 mod few;
@@ -14,7 +15,6 @@ mod merge;
 mod query;
 mod ranking;
 mod readable;
-mod refine;
 mod segment;
 #[cfg(test)]
 mod tests;

@@ -118,19 +118,22 @@ impl Part {
         if self.count as usize == segment.len() {
             return Ok(list.len);
         }
-        if let Some(dense) = &list.dense {
-            return Ok(dense.members.iter().zip(&self.bits).map(|(a, b)| (a & b).count_ones()).sum());
-        }
         let kept = list.len >= MIN_COUNTED_POSTINGS;
         if let Some(df) = self.df.lock().get(name).filter(|_| kept) {
             return Ok(*df);
         }
-        let mut df = 0;
-        let mut cursor = segment.open_list(list, IndexRecordOption::Basic)?;
-        while !cursor.docs().is_empty() {
-            df += cursor.docs().iter().map(|doc| u32::from(self.contains(*doc))).sum::<u32>();
-            cursor.advance();
-        }
+        let df = match &list.dense {
+            Some(dense) => dense.members.iter().zip(&self.bits).map(|(a, b)| (a & b).count_ones()).sum(),
+            None => {
+                let mut df = 0;
+                let mut cursor = segment.open_list(list, IndexRecordOption::Basic)?;
+                while !cursor.docs().is_empty() {
+                    df += cursor.docs().iter().map(|doc| u32::from(self.contains(*doc))).sum::<u32>();
+                    cursor.advance();
+                }
+                df
+            }
+        };
         if !kept {
             return Ok(df);
         }

@@ -3,7 +3,7 @@
 //! Block-Max Pruning (Mallia, Suel & Tonellotto 2024) for dense words, and addition of postings for the others, over ranges of
 //! documents. Of a dense word every block of 8 documents has a bound (`dense.rs` proves it); the postings of
 //! the others are few and are read. What both give a block together bounds its documents. Of the blocks that reach the score to
-//! beat, those documents are given up that do not reach it with what the dense words really give them (`refine.rs`); what is left
+//! beat, those documents are given up that do not reach it with what the dense words really give them (`bounds.rs`); what is left
 //! is scored, the likeliest first. The first score to beat comes from the blocks with the greatest bounds. A document is given up
 //! only when its bound is below the lowest score kept; so ties are decided by order, and scores, which are summed in the order of
 //! the question's words, are those of the exhaustive loop to the bit.
@@ -15,12 +15,11 @@ use std::sync::Arc;
 use tantivy::schema::IndexRecordOption;
 
 use super::bm25::contribution;
+use super::bounds::{DRIFT, DenseWord, Range, Reaching, add_most, reach, refine};
 use super::dense::{BLOCK, Dense, SLACK, stretch};
-use super::few::ones;
 use super::lists::{Cursor, WordList};
 use super::ranking::Ranking;
 use super::readable::contains;
-use super::refine::{DenseWord, Reaching, refine};
 use super::segment::Segment;
 use crate::error::Result;
 
@@ -30,10 +29,6 @@ const RANGE: usize = if cfg!(test) { 512 } else { 32_768 };
 const MIN_GLIMPSED: usize = 32;
 /// More postings than these are forgotten faster with the whole range.
 const MANY: usize = RANGE / 16;
-/// The share of the greatest bound by which a bound may be wrong after a few operations for each of 512 words, each of relative
-/// error 2⁻²⁴, and [`SLACK`].
-const DRIFT: f32 = 3e-4;
-
 /// A kept chunk; the greatest is the worst.
 #[derive(Clone, Copy, PartialEq)]
 struct Kept {
@@ -111,7 +106,7 @@ enum Word<'a> {
     Sparse {
         cursor: Cursor,
         weight: f32,
-        /// Its permitted postings in the range: places in the range, ascending, and what they score.
+        /// Its postings in the range: places in the range, ascending, and what they score.
         scores: Vec<(u32, f32)>,
     },
 }
@@ -192,10 +187,7 @@ impl<'a> Search<'a> {
         let end = start + RANGE as u32;
         self.most.fill(0.0);
         for word in &self.dense {
-            let codes = word.dense.most.get(start as usize / BLOCK..).unwrap_or_default();
-            for (most, code) in self.most.iter_mut().zip(codes) {
-                *most += f32::from(*code) * word.unit;
-            }
+            add_most(&mut self.most, word.dense.most.get(start as usize / BLOCK..).unwrap_or_default(), word.unit);
         }
         for word in &mut self.words {
             let Word::Sparse { cursor, weight, scores } = word else { continue };
@@ -212,12 +204,13 @@ impl<'a> Search<'a> {
                 );
                 for (doc, score) in docs.iter().zip(given) {
                     let place = doc.wrapping_sub(start);
-                    if contains(bits, place)
-                        && let Some(sum) = self.sums.get_mut(place as usize)
-                        && let Some(given) = self.given.get_mut(place as usize / BLOCK)
+                    if let (Some(sum), Some(given)) =
+                        (self.sums.get_mut(place as usize), self.given.get_mut(place as usize / BLOCK))
                     {
+                        // Half of a caller's documents cannot be foreseen, so nothing depends on it here.
+                        let admitted = f32::from(u8::from(contains(bits, place)));
                         *sum += score;
-                        *given += score;
+                        *given += score * admitted;
                         scores.push((place, score));
                     }
                 }
@@ -237,7 +230,7 @@ impl<'a> Search<'a> {
             threshold = threshold.max(self.glimpse(start, bits, best.limit, wanted));
         }
         self.reach(start, bits, threshold);
-        self.find_likely(start, bits);
+        self.find_likely(start);
         // The likeliest come first, so that few others need to be scored.
         if best.limit < self.likely.len() {
             self.likely.select_nth_unstable_by(best.limit, |a, b| b.0.total_cmp(&a.0));
@@ -272,7 +265,7 @@ impl<'a> Search<'a> {
         for block in &mut self.reaching {
             block.enough = f32::MIN_POSITIVE;
         }
-        self.find_likely(start, bits);
+        self.find_likely(start);
         let chunks = &self.leaf.segment.chunks;
         self.likely.retain(|(_, place)| chunks.get((start + place) as usize).is_some_and(|chunk| wanted(*chunk)));
         let Some(last) = limit.checked_sub(1).filter(|last| *last < self.likely.len()) else { return 0.0 };
@@ -280,14 +273,13 @@ impl<'a> Search<'a> {
         self.likely.iter().take(limit).map(|(_, place)| self.score(*place, start + place)).fold(f32::MAX, f32::min)
     }
 
-    /// Refines the blocks that were found, and lists the permitted documents that are left.
-    fn find_likely(&mut self, start: u32, bits: &[u64]) {
+    /// Refines the blocks that were found, and lists the documents that are left.
+    fn find_likely(&mut self, start: u32) {
         refine(&self.dense, &mut self.reaching);
         self.likely.clear();
         for found in &self.reaching {
             let first = found.block * BLOCK as u32 - start;
-            let admitted = bits.get(first as usize / 64).map_or(0, |word| word >> (first % 64) & 0xFF);
-            let bounds = ones(admitted).filter_map(|bit| Some((*found.bounds.get(bit as usize)?, first + bit)));
+            let bounds = found.bounds.into_iter().zip(first..);
             self.likely.extend(bounds.filter(|(bound, _)| *bound >= found.enough));
         }
     }
@@ -295,32 +287,16 @@ impl<'a> Search<'a> {
     /// Finds the blocks of the range whose documents may reach the threshold.
     fn reach(&mut self, start: u32, bits: &[u64], threshold: f32) {
         self.reaching.clear();
-        let threshold = threshold.max(f32::MIN_POSITIVE);
-        let bounds = self.most.as_chunks::<8>().0.iter().zip(self.given.as_chunks::<8>().0);
-        for ((first, word), (most, given)) in (0u32..).step_by(64).zip(bits).zip(bounds) {
-            let mut bounds = [0.0; 8];
-            bounds.iter_mut().zip(most.iter().zip(given)).for_each(|(bound, (most, given))| *bound = (most + given) * SLACK);
-            if *word == 0 || bounds.iter().all(|bound| *bound < threshold) {
-                continue;
-            }
-            for ((place, bound), (most, admitted)) in (first..).step_by(BLOCK).zip(bounds).zip(most.iter().zip(word.to_le_bytes()))
-            {
-                let Some(sums) = self.sums.get(place as usize..).and_then(|sums| sums.first_chunk::<BLOCK>()) else { continue };
-                if bound >= threshold && admitted != 0 {
-                    let mut norms = [1.0; BLOCK];
-                    let lengths = self.leaf.segment.lengths.get((start + place) as usize..).unwrap_or_default();
-                    for (norm, length) in norms.iter_mut().zip(lengths) {
-                        *norm = self.ranking.norms.get(usize::from(*length)).copied().unwrap_or_default();
-                    }
-                    self.reaching.push(Reaching {
-                        block: (start + place) / BLOCK as u32,
-                        enough: threshold - bound * DRIFT,
-                        bounds: sums.map(|sum| sum + most),
-                        norms,
-                    });
-                }
-            }
-        }
+        let range = Range {
+            block: start / BLOCK as u32,
+            bits,
+            most: &self.most,
+            given: &self.given,
+            sums: &self.sums,
+            lengths: self.leaf.segment.lengths.get(start as usize..).unwrap_or_default(),
+            norms: &self.ranking.norms,
+        };
+        reach(range, threshold.max(f32::MIN_POSITIVE), &mut self.reaching);
     }
 
     /// The bound of a document's block.

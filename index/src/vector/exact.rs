@@ -4,10 +4,10 @@
 //! beginning of an interval cannot be among the best; all others are scored by their full vectors.
 
 use super::cut::Judged;
-use super::kernels::prefetch;
 use super::quantize::QueryCode;
 use super::search::AHEAD_ROWS;
 use super::snapshot::VectorSnapshot;
+use crate::prefetch::prefetch;
 
 /// Rows that are kept before those that cannot win any more are dropped.
 const ROOM: usize = 4_096;

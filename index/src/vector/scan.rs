@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use super::cut::{Judged, cut};
-use super::kernels::{BLOCK_ROWS, Found, kernels, prefetch};
+use super::kernels::{BLOCK_ROWS, Found, kernels};
 use super::quantize::QueryCode;
 use super::search::{AHEAD_ROWS, Scope};
 use super::snapshot::VectorSnapshot;
+use crate::prefetch::prefetch;
 
 /// Rows that are scanned before the limit is tightened.
 pub(super) const STEP_ROWS: u32 = 4_096;

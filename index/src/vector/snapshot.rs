@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::files::RowMap;
 use super::held::Held;
-use super::kernels::prefetch;
 use super::quantize;
 use super::segment::Segment;
 use super::shelf::{NewSegment, Sealing, Segments};
@@ -15,6 +14,7 @@ use super::store::{VectorStore, dot_le};
 use super::tail::Tail;
 use crate::access::{ClassNo, DEAD};
 use crate::error::{Error, Result};
+use crate::prefetch::prefetch;
 use crate::rows::Rows;
 
 /// Full rows that are asked for ahead.

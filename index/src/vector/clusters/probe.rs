@@ -10,8 +10,9 @@ use std::ops::Range;
 
 use super::{CLUSTER_ROWS, Clusters};
 use crate::access::Bits;
+use crate::prefetch::prefetch;
 use crate::vector::held::Held;
-use crate::vector::kernels::{kernels, prefetch};
+use crate::vector::kernels::kernels;
 use crate::vector::quantize::QueryCode;
 use crate::vector::scan::Near;
 use crate::vector::search::{AHEAD_ROWS, Depth};
@@ -132,7 +133,7 @@ fn nearest_clusters(probes: &[Probe<'_>], code: &QueryCode) -> Vec<Unread> {
 fn ask_for(probes: &[Probe<'_>], run: &[Unread], near: &Near<'_>) {
     let Some((Probe { clusters, .. }, places)) = places(probes, run) else { return };
     near.prefetch(clusters.blocks(), &places);
-    prefetch(clusters.rows().get(places.start as usize..places.end as usize).unwrap_or_default().as_flattened());
+    prefetch(clusters.rows().get(places.start as usize..places.end as usize).unwrap_or_default());
 }
 
 /// Reads clusters that follow each other; returns how many rows they have.

@@ -71,22 +71,6 @@ fn available() -> Vec<Kernels> {
     sets
 }
 
-/// Asks for the bytes of a row before they are needed.
-#[inline]
-pub(super) fn prefetch(row: &[u8]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in row.chunks(64) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        #[expect(unsafe_code, reason = "the intrinsic takes a pointer")]
-        // SAFETY: a prefetch reads nothing, whatever the pointer; SSE is part of the x86-64 baseline.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = row;
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -3,7 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK_ROWS, Found, Kernels, Planes, WORD_DIMENSIONS, prefetch};
+use super::{BLOCK_ROWS, Found, Kernels, Planes, WORD_DIMENSIONS};
+use crate::prefetch::prefetch;
 
 /// How far ahead of a scan memory is asked for. The processor itself does not look beyond a page (measured: a quarter faster).
 const AHEAD_BYTES: usize = 4_096;
