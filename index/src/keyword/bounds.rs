@@ -22,7 +22,7 @@ const fn hidden() -> [[f32; BLOCK]; 256] {
     let mut hidden = [[f32::NEG_INFINITY; BLOCK]; 256];
     let mut at = 0;
     while at < 256 * BLOCK {
-        if at / BLOCK >> (at % BLOCK) & 1 == 1 {
+        if (at / BLOCK) >> (at % BLOCK) & 1 == 1 {
             hidden[at / BLOCK][at % BLOCK] = 0.0;
         }
         at += 1;
