@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::state::{State, View};
 use crate::error::Result;
-use crate::vector::{Shelf, clusters_wanted, plan};
+use crate::vector::{ClustersWanted, Shelf, VectorSnapshot, clusters_wanted, plan};
 
 /// How often a swap is prepared beside the lock before it is prepared under it.
 const SWAPS_BESIDE_LOCK: usize = 3;
@@ -39,6 +39,8 @@ struct Wanted {
     stop: bool,
     look: bool,
     busy: bool,
+    /// Someone waits until nothing is left to do, also of what could wait.
+    settle: bool,
 }
 
 impl Upkeep {
@@ -63,7 +65,7 @@ impl Upkeep {
     /// Waits until there is nothing to do.
     pub(super) fn settle(&self) {
         let mut wanted = self.signal.state.lock();
-        wanted.look = true;
+        (wanted.look, wanted.settle) = (true, true);
         self.signal.changed.notify_all();
         while (wanted.look || wanted.busy) && !wanted.stop {
             self.signal.changed.wait(&mut wanted);
@@ -99,44 +101,82 @@ fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
     let vectors = state.read().view.vectors.clone();
     vectors.warm(|| !signal.state.lock().stop);
     drop(vectors);
+    let mut due: Option<Instant> = None;
     loop {
-        {
+        let settle = {
             let mut wanted = signal.state.lock();
             wanted.busy = false;
             signal.changed.notify_all();
             while !wanted.look && !wanted.stop {
-                signal.changed.wait(&mut wanted);
+                let timed_out = match due {
+                    Some(due) => signal.changed.wait_until(&mut wanted, due).timed_out(),
+                    None => {
+                        signal.changed.wait(&mut wanted);
+                        false
+                    }
+                };
+                wanted.look |= timed_out;
             }
             if wanted.stop {
                 return;
             }
             wanted.look = false;
             wanted.busy = true;
-        }
-        loop {
-            let stopped = || signal.state.lock().stop;
-            match step(state, &mut shelf).and_then(|worked| if worked { Ok(true) } else { cluster(state, &mut shelf, stopped) }) {
-                Ok(false) => break,
-                Ok(true) if stopped() => return,
-                Ok(true) => {}
+            std::mem::take(&mut wanted.settle)
+        };
+        let stopped = || signal.state.lock().stop;
+        due = loop {
+            match work(state, &mut shelf, settle, stopped) {
+                Ok(Work::Done) if stopped() => return,
+                Ok(Work::Done) => {}
+                Ok(Work::None { due }) => break due,
                 Err(error) => {
                     tracing::warn!(%error, "vectors could not be sealed; they stay in the tail until the next write");
-                    break;
+                    break None;
                 }
             }
-        }
+        };
     }
 }
 
-/// Builds the clusters of one segment; false when none are wanted. Segments are sealed and merged in between, since it takes
-/// long, and writers go first.
-fn cluster(state: &RwLock<State>, shelf: &mut Shelf, stopped: impl Fn() -> bool) -> Result<bool> {
+/// What came of looking for work.
+enum Work {
+    Done,
+    /// There is none yet; there may be at this time.
+    None {
+        due: Option<Instant>,
+    },
+}
+
+/// Seals or merges once, else builds the clusters of one segment: of one that can wait for them only to `settle`.
+fn work(state: &RwLock<State>, shelf: &mut Shelf, settle: bool, stopped: impl Fn() -> bool) -> Result<Work> {
+    if step(state, shelf)? {
+        return Ok(Work::Done);
+    }
     let vectors = state.read().view.vectors.clone();
-    let Some(wanted) = clusters_wanted(&vectors, shelf.sizes) else { return Ok(false) };
+    match clusters_wanted(&vectors, shelf.sizes) {
+        None => Ok(Work::None { due: None }),
+        Some((_, wait)) if !wait.is_zero() && !settle => Ok(Work::None { due: Some(Instant::now() + wait) }),
+        Some((wanted, _)) => match cluster(&wanted, &vectors, state, shelf, stopped)? {
+            true => Ok(Work::Done),
+            false => Ok(Work::None { due: None }),
+        },
+    }
+}
+
+/// Builds the clusters of one segment; false when they cannot be built. Segments are sealed and merged in between, since it
+/// takes long, and writers go first.
+fn cluster(
+    wanted: &ClustersWanted,
+    vectors: &VectorSnapshot,
+    state: &RwLock<State>,
+    shelf: &mut Shelf,
+    stopped: impl Fn() -> bool,
+) -> Result<bool> {
     let mut failed = None;
     let mut seq = state.read().view.seq;
     let (mut begun, mut written) = (Instant::now(), None);
-    let built = wanted.build(&vectors, || {
+    let built = wanted.build(vectors, || {
         let worked = begun.elapsed();
         if let Err(error) = step(state, shelf) {
             failed = Some(error);

@@ -24,7 +24,7 @@ mod tests;
 
 pub(crate) use kernel::dot;
 pub(crate) use search::{Depth, Scope};
-pub(crate) use shelf::{Shelf, Sizes, clusters_wanted, plan};
+pub(crate) use shelf::{ClustersWanted, Shelf, Sizes, clusters_wanted, plan};
 pub(crate) use snapshot::VectorSnapshot;
 pub(crate) use store::VectorStore;
 

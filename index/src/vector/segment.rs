@@ -12,6 +12,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use memmap2::Mmap;
 
@@ -46,6 +47,7 @@ pub(super) struct Segment {
     bytes: Mmap,
     rows: u32,
     runs: usize,
+    opened: Instant,
     /// Come when they have been built.
     clusters: OnceLock<Clusters>,
 }
@@ -113,13 +115,25 @@ impl Segment {
         if seq > origin.seq {
             return Err(wrong("it is ahead of the catalog"));
         }
-        let segment =
-            Segment { id, rows: number(16), runs: number(20) as usize, bytes, path: path.clone(), clusters: OnceLock::new() };
+        let segment = Segment {
+            id,
+            rows: number(16),
+            runs: number(20) as usize,
+            opened: Instant::now(),
+            bytes,
+            path: path.clone(),
+            clusters: OnceLock::new(),
+        };
         let whole = segment.blocks_at() + quantize::blocks_bytes(segment.rows as usize, origin.dimensions);
         if segment.bytes.len() != whole {
             return Err(wrong("its length is not what its head says"));
         }
         Ok(segment)
+    }
+
+    /// How long ago it was sealed, or opened.
+    pub(super) fn age(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     /// Checks every byte.

@@ -3,9 +3,11 @@
 //! A list names the segments; it is replaced as a whole after the files that it names are durable, and files that it does
 //! not name are deleted. So whatever happens in between, the segments of one list are there, or are known to be damaged.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::clusters::{self, Clusters};
 use super::files::replace;
@@ -49,6 +51,8 @@ impl Sizes {
 const MERGE_SEGMENTS: usize = 8;
 /// A segment is written anew when more than this share of its rows, in percent, is dead or has moved.
 const MAX_STALE_PERCENT: u64 = 20;
+/// A segment that others may be merged with stays so long without clusters: where much is written it is soon replaced.
+const YOUNG: Duration = Duration::from_secs(60);
 
 /// The folder of segments, open for writing.
 #[derive(Debug)]
@@ -189,11 +193,13 @@ pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, sizes: Siz
 #[derive(Clone, Debug)]
 pub(crate) struct ClustersWanted(Arc<Segment>);
 
-/// The largest segment that should have clusters and has none.
-pub(crate) fn clusters_wanted(vectors: &VectorSnapshot, sizes: Sizes) -> Option<ClustersWanted> {
+/// The segment that should have clusters first, of those that have none, and how long it can wait for them.
+pub(crate) fn clusters_wanted(vectors: &VectorSnapshot, sizes: Sizes) -> Option<(ClustersWanted, Duration)> {
     let segments = vectors.segments().iter().map(|held| &held.segment);
     let bare = segments.filter(|segment| segment.len() >= sizes.seal_rows && segment.clusters().is_none());
-    bare.max_by_key(|segment| segment.len()).cloned().map(ClustersWanted)
+    let wait = |segment: &Segment| if segment.len() > sizes.half() { Duration::ZERO } else { YOUNG.saturating_sub(segment.age()) };
+    let first = bare.map(|segment| (wait(segment), segment)).min_by_key(|(wait, segment)| (*wait, Reverse(segment.len())));
+    first.map(|(wait, segment)| (ClustersWanted(segment.clone()), wait))
 }
 
 impl ClustersWanted {

@@ -1,5 +1,7 @@
 //! Searching against the definition: every permitted row compared in full precision.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::shelf::{Sealing, Segments, Sizes, plan};
@@ -348,7 +350,11 @@ fn clustered() -> (Index, Vec<Vec<f32>>) {
         index.add(chunk, &vector, 1 + chunk % 60);
     }
     index.seal(|_| true, |_| ());
-    let wanted = clusters_wanted(&index.snapshot, index.shelf.sizes).unwrap();
+    let (wanted, wait) = clusters_wanted(&index.snapshot, index.shelf.sizes).unwrap();
+    assert!(wait.is_zero());
+    // One that is small, by other sizes, will soon be merged with others where much is written.
+    let (_, wait) = clusters_wanted(&index.snapshot, Sizes { seal_rows: 16_384 }).unwrap();
+    assert!(wait > Duration::from_secs(1));
     assert!(!wanted.build(&index.snapshot, || false).unwrap());
     assert!(wanted.is_in(&index.snapshot) && wanted.build(&index.snapshot, || true).unwrap());
     assert!(clusters_wanted(&index.snapshot, index.shelf.sizes).is_none());
