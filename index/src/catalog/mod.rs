@@ -30,6 +30,9 @@ pub use sources::SourceRecord;
 
 /// The catalog format that this release writes.
 pub(crate) const FORMAT: u32 = 2;
+/// The log is taken into the file when it has so many pages of 4 KiB. Commits touch the same pages again and again, so the more
+/// of them the log holds, the less is written: with 1,000, the default, ingest took a seventh longer.
+const MAX_LOG_PAGES: u32 = 16_384;
 const MAX_IDLE_READERS: usize = 16;
 const BUSY_TIMEOUT_MS: u32 = 10_000;
 
@@ -95,6 +98,7 @@ impl Catalog {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -65_536)?;
+        connection.pragma_update(None, "wal_autocheckpoint", MAX_LOG_PAGES)?;
         // A plan does not depend on the values bound, so that statements are compiled once.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(128);
