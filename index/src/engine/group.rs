@@ -1,7 +1,7 @@
 //! Group commit: writes that arrive while one transaction is being made durable share the next one.
 //!
-//! Whoever gets the writer's lock first commits for all that wait. Of several batches each is a savepoint, so that one that is
-//! refused takes no other with it; one flush serves them all.
+//! Whoever gets the catalog's lock first commits for all that wait, and publishes what was committed while the next commits. Of
+//! several batches each is a savepoint, so that one that is refused takes no other with it; one flush serves them all.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use parking_lot::{Mutex, MutexGuard};
 use rusqlite::TransactionBehavior;
 
 use super::transaction::{ChunkTerms, Receipt, Writing};
-use super::{Engine, Writer};
+use super::{CatalogWriter, Committed, Engine, Writer};
 use crate::catalog::meta;
 use crate::catalog::sums::Sums;
 use crate::engine::Write;
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
+use crate::vector::VectorStore;
 
 /// A transaction takes no more writes when it has this many.
 const MAX_GROUP_WRITES: usize = 4_096;
@@ -41,67 +42,80 @@ type Answer = Arc<Mutex<Option<Result<Vec<Receipt>>>>>;
 impl Engine {
     /// Commits batches, with whatever waits beside them, and answers each.
     pub(super) fn write_prepared(&self, batches: Vec<Vec<Prepared>>, now: Timestamp) -> Result<Vec<Result<Vec<Receipt>>>> {
-        let writer = self.writer.as_ref().ok_or_else(|| Error::invalid("data", "it is open for reading only"))?;
+        let writer = self.writer()?;
         let answers: Vec<Answer> = batches.iter().map(|_| Answer::default()).collect();
         let batches = batches.into_iter().zip(&answers);
         let batches = batches.map(|(writes, answer)| Batch { writes, now, answer: answer.clone() });
         self.waiting.batches.lock().extend(batches);
-        let mut writer = writer.lock();
-        loop {
-            // They were queued together and in order, so the last is answered last.
-            if answers.last().is_none_or(|last| last.lock().is_some()) {
-                return Ok(answers.iter().filter_map(|answer| answer.lock().take()).collect());
-            }
+        // They were queued together and in order, so the last is answered last.
+        while answers.last().is_some_and(|last| last.lock().is_none()) {
+            let catalog = writer.catalog.lock();
             let group = self.waiting.next_group();
-            let answers: Vec<_> = group.iter().map(|batch| batch.answer.clone()).collect();
-            for (slot, result) in answers.into_iter().zip(self.commit_group(&mut writer, group)) {
-                *slot.lock() = Some(result);
+            if group.is_empty() {
+                // Someone else has committed them, and answers before the index is let go.
+                drop(catalog);
+                drop(writer.index.lock());
+            } else {
+                self.write_group(writer, catalog, group);
             }
         }
+        Ok(answers.iter().filter_map(|answer| answer.lock().take()).collect())
     }
 
-    /// Commits a group and answers each batch of it.
-    fn commit_group(&self, writer: &mut MutexGuard<'_, Writer>, group: Vec<Batch>) -> Vec<Result<Vec<Receipt>>> {
-        let batches = group.len();
-        if let Some(reason) = &writer.poisoned {
-            return (0..batches).map(|_| Err(Error::Poisoned { reason: reason.clone() })).collect();
+    /// Commits a group, publishes it, and answers each batch of it.
+    fn write_group(&self, writer: &Writer, mut catalog: MutexGuard<'_, CatalogWriter>, group: Vec<Batch>) {
+        let answers: Vec<Answer> = group.iter().map(|batch| batch.answer.clone()).collect();
+        let answer = |results: Vec<Result<Vec<Receipt>>>| {
+            answers.iter().zip(results).for_each(|(slot, result)| *slot.lock() = Some(result));
+        };
+        let refuse = |reason: &str| answer(answers.iter().map(|_| Err(writer.poison(reason.to_owned()))).collect());
+        if let Some(reason) = writer.poisoned.get() {
+            return refuse(reason);
         }
-        match self.try_commit(writer, group) {
-            Ok(results) => results,
+        match catalog.commit(group) {
+            Ok((results, None)) => answer(results),
+            Ok((results, Some(committed))) => {
+                // What is committed must be published, or nothing may follow it.
+                if let Err(error) = catalog.checkpoint_when_due(committed.seq) {
+                    return refuse(&error.to_string());
+                }
+                let published = writer.in_order(catalog, |index| {
+                    self.publish(index, committed)?;
+                    answer(results);
+                    Ok(())
+                });
+                if let Err(error) = published {
+                    refuse(&error.to_string());
+                }
+            }
+            Err(error) if error.leaves_disk_unknown() => refuse(&error.to_string()),
             Err(error) => {
                 let (reason, out_of_space) = (error.to_string(), error.is_out_of_space());
-                if error.leaves_disk_unknown() {
-                    writer.poisoned = Some(reason.clone());
-                    return (0..batches).map(|_| Err(Error::Poisoned { reason: reason.clone() })).collect();
-                }
-                let others = (1..batches).map(|_| Err(Error::NotStored { reason: reason.clone(), out_of_space }));
-                [Err(error)].into_iter().chain(others).collect()
+                let others = (1..answers.len()).map(|_| Err(Error::NotStored { reason: reason.clone(), out_of_space }));
+                answer([Err(error)].into_iter().chain(others).collect());
             }
         }
     }
+}
 
-    fn try_commit(&self, writer: &mut Writer, group: Vec<Batch>) -> Result<Vec<Result<Vec<Receipt>>>> {
-        let (results, committed) = {
-            let mut writing = Writing::begin(&mut writer.connection, &writer.sums)?;
-            let results = match <[Batch; 1]>::try_from(group) {
-                // Nothing else is in the transaction: when the batch is refused, all of it is undone.
-                Ok([batch]) => match writing.apply_all(batch) {
-                    Err(error) if error.is_refusal() => return Ok(vec![Err(error)]),
-                    applied => vec![Ok(applied?)],
-                },
-                Err(group) => group.into_iter().map(|batch| writing.apply_apart(batch)).collect::<Result<_>>()?,
-            };
-            let (seq, epoch) = (writing.seq, writing.epoch);
-            Writer::put_vectors(&mut writer.vectors, &writing.effects)?;
-            (results, (writing.commit()?, seq, epoch))
+/// What each batch of a group is answered once it is published, and what is to be published, if anything.
+type Answered = (Vec<Result<Vec<Receipt>>>, Option<Committed>);
+
+impl CatalogWriter {
+    fn commit(&mut self, group: Vec<Batch>) -> Result<Answered> {
+        let mut writing = Writing::begin(&mut self.connection, &self.sums)?;
+        let results = match <[Batch; 1]>::try_from(group) {
+            // Nothing else is in the transaction: when the batch is refused, all of it is undone.
+            Ok([batch]) => match writing.apply_all(batch) {
+                Err(error) if error.is_refusal() => return Ok((vec![Err(error)], None)),
+                applied => vec![Ok(applied?)],
+            },
+            Err(group) => group.into_iter().map(|batch| writing.apply_apart(batch)).collect::<Result<_>>()?,
         };
-        let (effects, seq, epoch) = committed;
-        if let Err(error) = self.publish(writer, effects, seq, epoch) {
-            let reason = error.to_string();
-            writer.poisoned = Some(reason.clone());
-            return Ok(results.into_iter().map(|_| Err(Error::Poisoned { reason: reason.clone() })).collect());
-        }
-        Ok(results)
+        let (seq, epoch) = (writing.seq, writing.epoch);
+        self.unsynced += CatalogWriter::put_vectors(&mut self.vectors, &writing.effects)?;
+        let effects = writing.commit()?;
+        Ok((results, Some(Committed { effects, seq, epoch, vectors: self.vectors.as_ref().map(VectorStore::stored) })))
     }
 }
 

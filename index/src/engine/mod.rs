@@ -18,9 +18,9 @@ mod upkeep;
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use rayon::prelude::*;
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -43,7 +43,7 @@ use crate::citation::Sealer;
 use crate::error::{Error, Result};
 use crate::keyword::{KeywordIndex, indexed_terms};
 use crate::timestamp::Timestamp;
-use crate::vector::VectorStore;
+use crate::vector::{Stored, VectorStore};
 use state::Effect;
 use transaction::Writing;
 use upkeep::Upkeep;
@@ -62,7 +62,7 @@ pub struct Engine {
     pub(crate) sealer: Sealer,
     pub(crate) state: Arc<RwLock<State>>,
     /// `None` when opened for reading only.
-    writer: Option<Mutex<Writer>>,
+    writer: Option<Writer>,
     waiting: group::Waiting,
     /// `None` without vectors, or when opened for reading only.
     upkeep: Option<Upkeep>,
@@ -70,13 +70,37 @@ pub struct Engine {
     _lock: Option<File>,
 }
 
+/// Writes are committed one after the other, and published in the same order: while one is published, the next can be under way.
 struct Writer {
+    /// Locked first, and let go when `index` is locked.
+    catalog: Mutex<CatalogWriter>,
+    index: Mutex<IndexWriter>,
+    /// Why nothing more is written until the directory is opened again.
+    poisoned: OnceLock<String>,
+}
+
+/// What is written before a commit.
+struct CatalogWriter {
     connection: Connection,
     sums: Sums,
-    keyword: KeywordIndex,
     vectors: Option<VectorStore>,
+    /// Vectors that no checkpoint covers.
     unsynced: u64,
-    poisoned: Option<String>,
+}
+
+/// What is written when searches are to see a commit.
+struct IndexWriter {
+    keyword: KeywordIndex,
+    /// Chunks that no checkpoint covers.
+    unsynced: u64,
+}
+
+/// What a transaction leaves to be published.
+struct Committed {
+    effects: Vec<Effect>,
+    seq: u64,
+    epoch: u64,
+    vectors: Option<Stored>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -117,12 +141,8 @@ impl Engine {
         document.check(self.model.as_ref().map_or(0, |model| model.dimensions))
     }
 
-    fn writer(&self) -> Result<parking_lot::MutexGuard<'_, Writer>> {
-        let writer = self.writer.as_ref().ok_or_else(|| Error::invalid("data", "it is open for reading only"))?.lock();
-        match &writer.poisoned {
-            Some(reason) => Err(Error::Poisoned { reason: reason.clone() }),
-            None => Ok(writer),
-        }
+    fn writer(&self) -> Result<&Writer> {
+        self.writer.as_ref().ok_or_else(|| Error::invalid("data", "it is open for reading only"))
     }
 
     /// Prepares writes, side by side where they are many.
@@ -178,24 +198,24 @@ impl Engine {
 
     /// Brings the indexes and the memory to what was committed, then lets searches see it. Vectors are there already: whatever
     /// needs room on the disk comes before the commit, or can be done later.
-    fn publish(&self, writer: &mut Writer, effects: Vec<Effect>, seq: u64, epoch: u64) -> Result<()> {
+    fn publish(&self, index: &mut IndexWriter, committed: Committed) -> Result<()> {
+        let Committed { mut effects, seq, epoch, vectors } = committed;
         let mut indexed = false;
-        let mut effects = effects;
         for effect in &mut effects {
             match effect {
                 Effect::Chunk(row) => {
-                    writer.keyword.add(row.chunk, std::mem::take(&mut row.terms))?;
+                    index.keyword.add(row.chunk, std::mem::take(&mut row.terms))?;
                     indexed = true;
-                    writer.unsynced += 1;
+                    index.unsynced += 1;
                 }
-                Effect::Reclass { chunk, class: DEAD, .. } => writer.keyword.remove(*chunk),
+                Effect::Reclass { chunk, class: DEAD, .. } => index.keyword.remove(*chunk),
                 _ => {}
             }
         }
         if indexed {
-            writer.keyword.publish()?;
+            index.keyword.publish()?;
         }
-        let keyword = indexed.then(|| writer.keyword.snapshot());
+        let keyword = indexed.then(|| index.keyword.snapshot());
         {
             let mut state = self.state.write();
             let state = &mut *state;
@@ -204,7 +224,7 @@ impl Engine {
             view.seq = seq;
             if let Some(keyword) = keyword {
                 view.keyword = keyword;
-                writer.vectors.iter().for_each(|vectors| view.vectors.read_from(vectors));
+                vectors.into_iter().for_each(|vectors| view.vectors.read_from(vectors));
             }
             let alters = effects.iter().any(Effect::alters_permits);
             for effect in effects {
@@ -216,8 +236,9 @@ impl Engine {
             state.view = Arc::new(view);
             self.upkeep.iter().for_each(|upkeep| upkeep.notice(&state.view));
         }
-        if writer.unsynced >= CHECKPOINT_CHUNKS {
-            writer.checkpoint_or_put_off(seq)?;
+        if index.unsynced >= CHECKPOINT_CHUNKS {
+            index.unsynced = 0;
+            put_off_without_room(index.keyword.checkpoint(seq))?;
         }
         Ok(())
     }
@@ -236,8 +257,8 @@ impl Engine {
     }
 
     /// Keeps writes from beginning until it is dropped; those under way are published before it returns.
-    pub(crate) fn hold_writes(&self) -> Option<impl Drop + '_> {
-        self.writer.as_ref().map(Mutex::lock)
+    pub(crate) fn hold_writes(&self) -> Option<impl Sized + '_> {
+        self.writer.as_ref().map(|writer| (writer.catalog.lock(), writer.index.lock()))
     }
 
     /// What a caller may see now.
@@ -257,16 +278,18 @@ impl Engine {
 
     /// Runs `f` in a transaction that touches neither documents nor access.
     fn record<T>(&self, now: Timestamp, f: impl FnOnce(&mut Writing<'_>) -> Result<T>) -> Result<T> {
-        let mut guard = self.writer()?;
-        let writer = &mut *guard;
-        let (value, effects, seq, epoch) = {
-            let mut writing = Writing::begin(&mut writer.connection, &writer.sums)?;
-            writing.now = now;
-            let value = f(&mut writing)?;
-            let (seq, epoch) = (writing.seq, writing.epoch);
-            (value, writing.commit()?, seq, epoch)
+        let writer = self.writer()?;
+        let mut catalog = writer.catalog.lock();
+        writer.check()?;
+        let mut writing = {
+            let CatalogWriter { connection, sums, .. } = &mut *catalog;
+            Writing::begin(connection, sums)?
         };
-        self.publish(writer, effects, seq, epoch).inspect_err(|error| writer.poisoned = Some(error.to_string()))?;
+        writing.now = now;
+        let value = f(&mut writing)?;
+        let (seq, epoch) = (writing.seq, writing.epoch);
+        let committed = Committed { effects: writing.commit()?, seq, epoch, vectors: None };
+        writer.in_order(catalog, |index| self.publish(index, committed))?;
         Ok(value)
     }
 
@@ -326,13 +349,17 @@ impl Engine {
 
     /// Makes what was written so far durable in the derived indexes, so that the next open replays nothing.
     pub fn checkpoint(&self) -> Result<()> {
-        let mut writer = self.writer()?;
+        let writer = self.writer()?;
+        let (mut catalog, mut index) = (writer.catalog.lock(), writer.index.lock());
+        writer.check()?;
         let seq = self.state.read().view.seq;
-        writer.checkpoint(seq)?;
+        index.keyword.checkpoint(seq)?;
+        index.unsynced = 0;
+        catalog.checkpoint(seq)?;
         // Searches read what was written and merged instead of what it came from.
         let mut state = self.state.write();
         let mut view = View::clone(&state.view);
-        view.keyword = writer.keyword.snapshot();
+        view.keyword = index.keyword.snapshot();
         state.view = Arc::new(view);
         Ok(())
     }
@@ -344,36 +371,70 @@ impl Engine {
 }
 
 impl Writer {
+    /// An error once a failure has left unknown what is on the disk or in memory.
+    fn check(&self) -> Result<()> {
+        self.poisoned.get().map_or(Ok(()), |reason| Err(Error::Poisoned { reason: reason.clone() }))
+    }
+
+    /// Refuses all further writes.
+    fn poison(&self, reason: String) -> Error {
+        Error::Poisoned { reason: self.poisoned.get_or_init(|| reason).clone() }
+    }
+
+    /// Publishes what was committed with this lock, when all that was committed before is published. The next transaction can
+    /// begin meanwhile.
+    fn in_order<T>(
+        &self,
+        catalog: MutexGuard<'_, CatalogWriter>,
+        publish: impl FnOnce(&mut IndexWriter) -> Result<T>,
+    ) -> Result<T> {
+        let mut index = self.index.lock();
+        drop(catalog);
+        // What is not published leaves a gap that nothing may follow.
+        self.check()?;
+        publish(&mut index).map_err(|error| self.poison(error.to_string()))
+    }
+}
+
+impl CatalogWriter {
     /// Writes the vectors of new chunks where searches will read them; no permit admits the chunks before they are published.
-    fn put_vectors(vectors: &mut Option<VectorStore>, effects: &[Effect]) -> Result<()> {
-        let Some(store) = vectors else { return Ok(()) };
-        effects.iter().try_for_each(|effect| match effect {
-            Effect::Chunk(row) => row.vector.as_ref().map_or(Ok(()), |values| store.put(row.chunk, values)),
-            _ => Ok(()),
-        })
-    }
-
-    /// A full disk puts a checkpoint off: nothing depends on it but how long the next open takes.
-    fn checkpoint_or_put_off(&mut self, seq: u64) -> Result<()> {
-        match self.checkpoint(seq) {
-            Err(error) if error.is_out_of_space() => {
-                tracing::warn!(%error, "the indexes could not be written; they stay in memory until there is room");
-                self.unsynced = 0;
-                Ok(())
+    fn put_vectors(vectors: &mut Option<VectorStore>, effects: &[Effect]) -> Result<u64> {
+        let Some(store) = vectors else { return Ok(0) };
+        let mut put = 0;
+        for effect in effects {
+            if let Effect::Chunk(row) = effect
+                && let Some(values) = &row.vector
+            {
+                store.put(row.chunk, values)?;
+                put += 1;
             }
-            done => done,
         }
+        Ok(put)
     }
 
+    /// Makes the vectors durable that belong to what is committed, when they are many.
+    fn checkpoint_when_due(&mut self, seq: u64) -> Result<()> {
+        if self.unsynced < CHECKPOINT_CHUNKS { Ok(()) } else { put_off_without_room(self.checkpoint(seq)) }
+    }
+
+    /// Makes the vectors durable that belong to what is committed.
     fn checkpoint(&mut self, seq: u64) -> Result<()> {
-        self.keyword.checkpoint(seq)?;
-        if let Some(vectors) = &mut self.vectors
-            && vectors.applied() < seq
-        {
-            vectors.checkpoint(seq)?;
-        }
         self.unsynced = 0;
-        Ok(())
+        match &mut self.vectors {
+            Some(vectors) if vectors.applied() < seq => vectors.checkpoint(seq),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A full disk puts a checkpoint off: nothing depends on it but how long the next open takes.
+fn put_off_without_room(done: Result<()>) -> Result<()> {
+    match done {
+        Err(error) if error.is_out_of_space() => {
+            tracing::warn!(%error, "the indexes could not be written; they are replayed at the next open unless there is room before");
+            Ok(())
+        }
+        done => done,
     }
 }
 

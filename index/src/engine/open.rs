@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, TransactionBehavior};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::{Facts, State, View};
 use super::upkeep::Upkeep;
-use super::{Engine, Writer};
+use super::{CatalogWriter, Engine, IndexWriter, Writer};
 use crate::access::{DEAD, PermitCache};
 use crate::catalog::sums::Sums;
 use crate::catalog::{Catalog, ChunkRecord, VersionRecord, documents, load, meta, set_meta, sources};
@@ -99,7 +99,11 @@ impl Engine {
             sealer: Sealer::new(&secret),
             state,
             upkeep,
-            writer: write.then(|| Mutex::new(Writer { connection, sums, keyword, vectors, unsynced: 0, poisoned: None })),
+            writer: write.then(|| Writer {
+                catalog: Mutex::new(CatalogWriter { connection, sums, vectors, unsynced: 0 }),
+                index: Mutex::new(IndexWriter { keyword, unsynced: 0 }),
+                poisoned: OnceLock::new(),
+            }),
             waiting: super::group::Waiting::default(),
             _lock: lock,
         })

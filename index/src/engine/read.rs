@@ -135,21 +135,19 @@ impl Engine {
         now: Timestamp,
         read: impl Fn(&Connection, &Permit, &View) -> Result<T>,
     ) -> Result<T> {
-        let mut writer = None;
+        let mut held = None;
         loop {
             let (permit, view) = self.permit(caller, now);
             let (seq, found) = self.catalog.read(|db| Ok((meta::<i64>(db, "seq")?, read(db, &permit, &view))))?;
             if seq.unwrap_or_default().cast_unsigned() == view.seq {
                 return found;
             }
-            // Once the writer's lock is held, nothing is between commit and publication.
-            writer = match (&self.writer, writer) {
-                (Some(lock), None) => Some(lock.lock()),
-                (None, _) => return Err(Error::NotFound),
-                (Some(_), Some(writer)) => {
-                    return Err(Error::Poisoned { reason: writer.poisoned.clone().unwrap_or_default() });
-                }
-            };
+            // Where writes are held, nothing is between commit and publication.
+            if held.is_some() {
+                self.writer()?.check()?;
+                return Err(Error::NotFound);
+            }
+            held = Some(self.hold_writes().ok_or(Error::NotFound)?);
         }
     }
 

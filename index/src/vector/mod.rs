@@ -26,7 +26,7 @@ pub(crate) use kernel::dot;
 pub(crate) use search::{Depth, Scope};
 pub(crate) use shelf::{ClustersWanted, Shelf, Sizes, clusters_wanted, plan};
 pub(crate) use snapshot::VectorSnapshot;
-pub(crate) use store::VectorStore;
+pub(crate) use store::{Stored, VectorStore};
 
 use crate::error::{Error, Result};
 

@@ -10,7 +10,7 @@ use super::held::Held;
 use super::quantize;
 use super::segment::Segment;
 use super::shelf::{NewSegment, Sealing, Segments};
-use super::store::{VectorStore, dot_le};
+use super::store::{Stored, VectorStore, dot_le};
 use super::tail::Tail;
 use crate::access::{ClassNo, DEAD};
 use crate::error::{Error, Result};
@@ -63,7 +63,7 @@ impl VectorSnapshot {
     /// The rows of a store in these segments; rows that none of them holds come with [`VectorSnapshot::place`].
     pub(crate) fn new(store: &VectorStore, segments: Segments, classes: &Rows<ClassNo>) -> VectorSnapshot {
         let mut snapshot = VectorSnapshot::default();
-        snapshot.read_from(store);
+        snapshot.read_from(store.stored());
         segments.0.into_iter().for_each(|segment| snapshot.hold(segment, classes));
         snapshot
     }
@@ -75,9 +75,8 @@ impl VectorSnapshot {
     }
 
     /// Sees the rows that were put into the store since.
-    pub(crate) fn read_from(&mut self, store: &VectorStore) {
-        self.dimensions = store.dimensions();
-        (self.rows, self.codes) = store.maps();
+    pub(crate) fn read_from(&mut self, stored: Stored) {
+        (self.dimensions, self.rows, self.codes) = (stored.dimensions, stored.rows, stored.codes);
     }
 
     /// The number of values in a vector; 0 without a model.

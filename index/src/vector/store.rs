@@ -26,6 +26,13 @@ pub(crate) struct VectorStore {
     room: (Vec<u8>, Vec<u8>),
 }
 
+/// The rows that were in a store at one moment, and their codes.
+pub(crate) struct Stored {
+    pub(super) dimensions: usize,
+    pub(super) rows: RowMap,
+    pub(super) codes: RowMap,
+}
+
 impl VectorStore {
     /// Opens the rows in `dir`. Rows of another catalog or dimension, or that are ahead of `seq`, are deleted when `write`
     /// is set, and `applied()` is 0 then.
@@ -87,9 +94,9 @@ impl VectorStore {
         Ok(())
     }
 
-    /// What a search reads: the rows and their codes.
-    pub(super) fn maps(&self) -> (RowMap, RowMap) {
-        (self.rows.map(), self.codes.map())
+    /// What a search reads of it.
+    pub(crate) fn stored(&self) -> Stored {
+        Stored { dimensions: self.dimensions, rows: self.rows.map(), codes: self.codes.map() }
     }
 
     /// Opens the codes of the rows; where they are missing a writer makes them, and a reader does without.

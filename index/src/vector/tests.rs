@@ -34,7 +34,7 @@ impl Index {
 
     fn add(&mut self, chunk: u32, vector: &[f32], class: ClassNo) {
         self.store.put(chunk, &normalized(vector, vector.len()).unwrap()).unwrap();
-        self.snapshot.read_from(&self.store);
+        self.snapshot.read_from(self.store.stored());
         self.end = self.end.max(chunk + 1);
         self.set(chunk, class);
     }
