@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
-use sightline_index::{Caller, Engine, Error, NewChunk, NewDocument, Options, Outcome, Query, Timestamp, Write};
+use sightline_index::{Caller, Engine, Error, NewChunk, NewDocument, Options, Outcome, Principal, Query, Timestamp, Write};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -56,6 +56,44 @@ fn many_threads_write_at_once_and_each_is_answered_for_itself() {
     assert_eq!(engine.stats().unwrap().documents as usize, THREADS * EACH + 1);
     let never = Query { text: "never".to_owned(), limit: 5, ..Query::default() };
     assert!(engine.search(&Caller::public(), &never, NOW).unwrap().hits.is_empty());
+}
+
+/// While one transaction is published the next may be committed; what searches see is nevertheless what came last.
+#[test]
+fn writes_are_published_in_the_order_of_their_commits() {
+    const THREADS: usize = 6;
+    const EACH: usize = 30;
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), &Options::default()).unwrap();
+    engine.write(vec![document("contested", "contested")], NOW).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let engine = &engine;
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    // Some have much to publish, others nothing but who may read one document.
+                    let puts = (0..thread * 20).map(|at| document(&format!("{thread}/{number}/{at}"), "filler"));
+                    let acl = json!({ "allow": [format!("user:{thread}-{number}")] });
+                    let change = Write::SetAcl { source: "s".to_owned(), id: "contested".to_owned(), acl: Some(acl) };
+                    engine.write(puts.chain([change]).collect(), NOW).unwrap();
+                }
+            });
+        }
+    });
+    let readers = |engine: &Engine| -> Vec<String> {
+        let all = (0..THREADS).flat_map(|thread| (0..EACH).map(move |number| format!("user:{thread}-{number}")));
+        let reads = |user: &String| {
+            let caller = Caller::user(Principal::parse(user).unwrap()).unwrap();
+            let query = Query { text: "contested".to_owned(), limit: 5, ..Query::default() };
+            !engine.search(&caller, &query, NOW).unwrap().hits.is_empty()
+        };
+        all.filter(reads).collect()
+    };
+    let before = readers(&engine);
+    assert_eq!((before.len(), engine.check_deep().unwrap()), (1, Vec::new()));
+    drop(engine);
+    let engine = Engine::open(dir.path(), &Options::default()).unwrap();
+    assert_eq!(readers(&engine), before);
 }
 
 #[test]
