@@ -402,41 +402,28 @@ fn a_probe_finds_the_nearest_permitted_rows() {
     assert!(tried > 300 && found * 100 >= tried * 98, "{found} of {tried}");
 }
 
-/// A query that is about several topics has its nearest rows in more clusters than are read at first.
+/// Queries that are about several topics have their nearest rows in more clusters than are read at first; some are so far from
+/// all that a search gives up, and candidates are looked for nevertheless.
 #[test]
 fn a_probe_goes_on_while_a_cluster_can_hold_a_result() {
     let (index, topics) = clustered();
     let permitted = bits(&(1..=60).collect::<Vec<_>>());
-    let (mut found, mut tried) = (0, 0);
+    let mut results = (0, 0);
+    let mut candidates = (0, 0);
     for at in 0..50 {
         let query: Vec<f32> = (0..64).map(|place| topics[at..at + 8].iter().map(|topic| topic[place]).sum()).collect();
         let query = normalized(&query, 64).unwrap();
-        let Some(chunks) = probed(&index, &permitted, &query, Depth::Results(600)) else { continue };
+        let (chunks, (found, tried)) = match probed(&index, &permitted, &query, Depth::Results(600)) {
+            Some(chunks) => (chunks, &mut results),
+            None => (probed(&index, &permitted, &query, Depth::Candidates { count: 600, sure: 600 }).unwrap(), &mut candidates),
+        };
         let expected = index.definition(&permitted, &query, 600);
-        found += expected.iter().filter(|(chunk, _)| chunks.contains(chunk)).count();
-        tried += expected.len();
+        *found += expected.iter().filter(|(chunk, _)| chunks.contains(chunk)).count();
+        *tried += expected.len();
     }
     // After the first clusters it has 92 of 100.
-    assert!(tried > 20_000 && found * 100 >= tried * 96, "{found} of {tried}");
-}
-
-/// Candidates need not be the nearest there are, where those are as far as all others.
-#[test]
-fn a_probe_for_candidates_does_not_give_up_where_nothing_is_near() {
-    let (index, topics) = clustered();
-    let permitted = bits(&(1..=60).collect::<Vec<_>>());
-    let (mut found, mut tried) = (0, 0);
-    for at in 0..50 {
-        let query: Vec<f32> = (0..64).map(|place| topics[at..at + 8].iter().map(|topic| topic[place]).sum()).collect();
-        let query = normalized(&query, 64).unwrap();
-        if probed(&index, &permitted, &query, Depth::Results(600)).is_none() {
-            let chunks = probed(&index, &permitted, &query, Depth::Candidates { count: 600, sure: 600 }).unwrap();
-            let expected = index.definition(&permitted, &query, 600);
-            found += expected.iter().filter(|(chunk, _)| chunks.contains(chunk)).count();
-            tried += expected.len();
-        }
-    }
-    assert!(tried > 1_000 && found * 100 >= tried * 90, "{found} of {tried}");
+    assert!(results.1 > 20_000 && results.0 * 100 >= results.1 * 96, "{results:?}");
+    assert!(candidates.1 > 1_000 && candidates.0 * 100 >= candidates.1 * 90, "{candidates:?}");
 }
 
 #[test]
