@@ -9,8 +9,9 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::TransactionBehavior;
 
+use super::Engine;
 use super::transaction::{ChunkTerms, Receipt, Writing};
-use super::{CatalogWriter, Committed, Engine, Writer};
+use super::writer::{CatalogWriter, Committed, Writer};
 use crate::catalog::meta;
 use crate::catalog::sums::Sums;
 use crate::engine::Write;

@@ -9,9 +9,10 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
+use super::Engine;
 use super::state::{Facts, State, View};
 use super::upkeep::Upkeep;
-use super::{CatalogWriter, Engine, IndexWriter, Writer};
+use super::writer::{CatalogWriter, IndexWriter, Writer};
 use crate::access::{DEAD, PermitCache};
 use crate::catalog::sums::Sums;
 use crate::catalog::{Catalog, ChunkRecord, VersionRecord, documents, load, meta, set_meta, sources};

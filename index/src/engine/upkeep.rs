@@ -129,7 +129,7 @@ fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
             match work(state, &mut shelf, settle, stopped) {
                 Ok(Work::Done) if stopped() => return,
                 Ok(Work::Done) => {}
-                Ok(Work::None { due }) => break due,
+                Ok(Work::Rest(until)) => break until,
                 Err(error) => {
                     tracing::warn!(%error, "vectors could not be sealed; they stay in the tail until the next write");
                     break None;
@@ -142,10 +142,8 @@ fn run(signal: &Signal, state: &RwLock<State>, mut shelf: Shelf) {
 /// What came of looking for work.
 enum Work {
     Done,
-    /// There is none yet; there may be at this time.
-    None {
-        due: Option<Instant>,
-    },
+    /// Nothing is left to do, until this time if there is one.
+    Rest(Option<Instant>),
 }
 
 /// Seals or merges once, else builds the clusters of one segment: of one that can wait for them only to `settle`.
@@ -155,11 +153,11 @@ fn work(state: &RwLock<State>, shelf: &mut Shelf, settle: bool, stopped: impl Fn
     }
     let vectors = state.read().view.vectors.clone();
     match clusters_wanted(&vectors, shelf.sizes) {
-        None => Ok(Work::None { due: None }),
-        Some((_, wait)) if !wait.is_zero() && !settle => Ok(Work::None { due: Some(Instant::now() + wait) }),
+        None => Ok(Work::Rest(None)),
+        Some((_, wait)) if !wait.is_zero() && !settle => Ok(Work::Rest(Some(Instant::now() + wait))),
         Some((wanted, _)) => match cluster(&wanted, &vectors, state, shelf, stopped)? {
             true => Ok(Work::Done),
-            false => Ok(Work::None { due: None }),
+            false => Ok(Work::Rest(None)),
         },
     }
 }
