@@ -7,9 +7,11 @@
 //! queries is not counted. QPS is of one and of two threads that search at once. `ingest` gives chunks a
 //! second with texts and vectors from two writing threads, searchable when answered. `memory` is what the heap has grown by since
 //! the data was opened, and which mapped files are in memory, by the endings of their names: signs and clusters (`seg`, `ivf`),
-//! int8 codes (`i8`), full vectors (`f32`), keywords (the others).
+//! int8 codes (`i8`), full vectors (`f32`), keywords (the others). `growth` asks callers who may read so many chunks, whatever
+//! is stored: all sizes in turn, pass after pass, so that a slow spell of the machine is every size's.
 //!
-//! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SHARES=0.1` asks one caller, `SIGHTLINE_DATA` names the folder of the passages).
+//! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SHARES=0.1` asks one caller, `SIGHTLINE_DATA` names the folder
+//! of the passages); `SIZES=10000,100000,1000000` for growth.
 //! `KEEP=folder` keeps the data directories there and measures them again without filling them. Raw figures go to
 //! `benches/runs/hybrid.jsonl`; `RUNS` names another file.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
@@ -37,6 +39,12 @@ const DIMENSIONS: usize = 384;
 const SELECTIVITIES: [f64; 5] = [1.0, 0.5, 0.1, 0.01, 0.001];
 /// What each half brings to the fusion.
 const CANDIDATES: usize = 200;
+/// Chunks that the callers may read whose times are to stay flat while more is stored.
+const PERMITTED: [usize; 2] = [1_000, 10_000];
+const PASSES: usize = 10;
+
+type Question = (String, Vec<f32>);
+type Ask = fn(&Engine, &Caller, &Question);
 
 struct Corpus {
     texts: Vec<Passage>,
@@ -51,7 +59,7 @@ fn main() {
     }
     let corpus = Corpus { texts: passages(&data), vectors: rows(&data.join("vectors.i8.npy")).unwrap() };
     let questions: Vec<Value> = serde_json::from_reader(std::fs::File::open(data.join("queries.json")).unwrap()).unwrap();
-    let questions: Vec<(String, Vec<f32>)> = questions
+    let questions: Vec<Question> = questions
         .iter()
         .map(|question| question["text"].as_str().unwrap().to_owned())
         .zip(rows(&data.join("queries.f32.npy")).unwrap())
@@ -63,6 +71,7 @@ fn main() {
         println!("{row}");
         writeln!(out, "{row}").unwrap();
     };
+    let mut opened: Vec<(usize, Engine, Folder)> = Vec::new();
     for size in std::env::var("SIZES").unwrap_or_else(|_| "100000".to_owned()).split(',') {
         let size: usize = size.parse().unwrap();
         let dir = Folder::of(size);
@@ -86,6 +95,10 @@ fn main() {
         note(
             json!({ "engine": "sightline", "mode": "memory", "size": size, "heap_mb": after.saturating_sub(heap), "mapped_mb": mapped }),
         );
+        opened.push((size, engine, dir));
+    }
+    if opened.len() > 1 {
+        PERMITTED.iter().for_each(|permitted| growth(&opened, &questions, *permitted, &mut note));
     }
 }
 
@@ -172,27 +185,51 @@ fn document(corpus: &Corpus, number: usize) -> Write {
     }))
 }
 
-fn measure(engine: &Engine, questions: &[(String, Vec<f32>)], size: usize, share: f64, note: &mut impl FnMut(Value)) {
+/// A user who is made a member of the groups of a share of the classes.
+fn reader(engine: &Engine, share: f64) -> Caller {
     let user = Principal::parse(&format!("user:reads{share}")).unwrap();
     // Classes are spread over the numbers, so any run of them is a random share of the passages.
-    let groups = (0..(share * CLASSES as f64) as usize).map(|class| Principal::parse(&format!("group:c{class}")).unwrap());
-    for group in groups {
-        engine.write(vec![Write::SetGroup { group, members: vec![user.clone()] }], NOW).unwrap();
-    }
-    let caller = Caller::user(user).unwrap();
-    let query = |(text, vector): &(String, Vec<f32>)| Query {
-        text: text.clone(),
-        vector: Some(vector.clone()),
-        mode: Mode::Hybrid,
-        limit: 10,
-        ..Query::default()
-    };
-    let words = |(text, _): &(String, Vec<f32>)| {
+    let groups = (0..(share * CLASSES as f64).round() as usize).map(|class| Principal::parse(&format!("group:c{class}")).unwrap());
+    let members = vec![user.clone()];
+    engine.write(groups.map(|group| Write::SetGroup { group, members: members.clone() }).collect(), NOW).unwrap();
+    Caller::user(user).unwrap()
+}
+
+fn query((text, vector): &Question) -> Query {
+    Query { text: text.clone(), vector: Some(vector.clone()), mode: Mode::Hybrid, limit: 10, ..Query::default() }
+}
+
+/// What is measured: the halves as the fusion asks for them, what it gives, and the whole search.
+const PARTS: [(&str, Ask); 4] = [
+    ("words", |engine, caller, (text, _)| {
         let query = Query { text: text.clone(), mode: Mode::Keyword, limit: CANDIDATES, ..Query::default() };
-        drop(engine.rank_chunks(&caller, &query, NOW).unwrap());
+        drop(engine.rank_chunks(caller, &query, NOW).unwrap());
+    }),
+    ("nearest", |engine, caller, question| {
+        drop(engine.nearest(caller, &Query { mode: Mode::Vector, ..query(question) }, NOW).unwrap());
+    }),
+    ("rank", |engine, caller, question| drop(engine.rank_chunks(caller, &query(question), NOW).unwrap())),
+    ("search", |engine, caller, question| drop(engine.search(caller, &query(question), NOW).unwrap())),
+];
+
+/// How long each question takes.
+fn times(engine: &Engine, caller: &Caller, questions: &[Question], ask: Ask) -> Vec<Duration> {
+    let one = |question| {
+        let begun = Instant::now();
+        ask(engine, caller, question);
+        begun.elapsed()
     };
-    let rank = |question: &(String, Vec<f32>)| drop(engine.rank_chunks(&caller, &query(question), NOW).unwrap());
-    let search = |question: &(String, Vec<f32>)| drop(engine.search(&caller, &query(question), NOW).unwrap());
+    questions.iter().map(one).collect()
+}
+
+/// The time in milliseconds that so many of a hundred stay below.
+fn percentile(times: &mut [Duration], part: usize) -> f64 {
+    times.sort();
+    times[times.len() * part / 100].as_secs_f64() * 1e3
+}
+
+fn measure(engine: &Engine, questions: &[Question], size: usize, share: f64, note: &mut impl FnMut(Value)) {
+    let caller = reader(engine, share);
     let exact = |question| Query { exact: true, ..query(question) };
     let found = questions.iter().map(|question| {
         let best = engine.rank_chunks(&caller, &exact(question), NOW).unwrap();
@@ -204,29 +241,43 @@ fn measure(engine: &Engine, questions: &[(String, Vec<f32>)], size: usize, share
     note(
         json!({ "engine": "sightline", "mode": "hybrid rank", "size": size, "acl": "random", "selectivity": share, "recall": recall }),
     );
-    for (mode, ask) in [("words", &words as &dyn Fn(&(String, Vec<f32>))), ("rank", &rank), ("search", &search)] {
-        questions.iter().for_each(ask);
-        let mut times: Vec<Duration> = questions
-            .iter()
-            .map(|question| {
-                let begun = Instant::now();
-                ask(question);
-                begun.elapsed()
-            })
-            .collect();
-        times.sort();
-        note(json!({ "engine": "sightline", "mode": format!("hybrid {mode}"), "size": size, "acl": "random", "selectivity": share,
-            "p50_ms": times[times.len() / 2].as_secs_f64() * 1e3, "p99_ms": times[times.len() * 99 / 100].as_secs_f64() * 1e3 }));
+    for (part, ask) in PARTS {
+        times(engine, &caller, questions, ask);
+        let mut times = times(engine, &caller, questions, ask);
+        note(json!({ "engine": "sightline", "mode": format!("hybrid {part}"), "size": size, "acl": "random", "selectivity": share,
+            "p50_ms": percentile(&mut times, 50), "p99_ms": percentile(&mut times, 99) }));
     }
     for threads in [1, 2] {
         let begun = Instant::now();
         std::thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| questions.iter().for_each(search));
+                scope.spawn(|| questions.iter().for_each(|question| drop(engine.search(&caller, &query(question), NOW).unwrap())));
             }
         });
         let qps = (threads * questions.len()) as f64 / begun.elapsed().as_secs_f64();
         note(json!({ "engine": "sightline", "mode": "hybrid search", "size": size, "acl": "random", "selectivity": share,
             "threads": threads, "qps": qps.round() }));
+    }
+}
+
+/// The same number of permitted chunks out of more and more.
+fn growth(opened: &[(usize, Engine, Folder)], questions: &[Question], permitted: usize, note: &mut impl FnMut(Value)) {
+    let callers: Vec<Caller> = opened.iter().map(|(size, engine, _)| reader(engine, permitted as f64 / *size as f64)).collect();
+    for (part, ask) in PARTS {
+        let mut taken = vec![Vec::new(); opened.len()];
+        for pass in 0..=PASSES {
+            for (((_, engine, _), caller), taken) in opened.iter().zip(&callers).zip(&mut taken) {
+                let times = times(engine, caller, questions, ask);
+                if pass > 0 {
+                    taken.extend(times);
+                }
+            }
+        }
+        let smallest = percentile(&mut taken[0], 50);
+        for ((size, ..), taken) in opened.iter().zip(&mut taken) {
+            let p50 = percentile(taken, 50);
+            note(json!({ "engine": "sightline", "mode": format!("growth {part}"), "size": size, "permitted": permitted,
+                "p50_ms": p50, "p99_ms": percentile(taken, 99), "ratio": p50 / smallest }));
+        }
     }
 }
