@@ -45,16 +45,21 @@ pub(crate) fn terms(text: &str) -> Terms {
 /// The terms of a text, stemmed as one of this language.
 pub(crate) fn terms_in(text: &str, language: Language) -> Terms {
     let mut terms = Vec::with_capacity(text.len() / 6);
+    each_term(text, language, |text, span| terms.push(Term { text, span }));
+    terms
+}
+
+/// Finds the terms of a text, in order.
+fn each_term(text: &str, language: Language, mut found: impl FnMut(String, Range<usize>)) {
     each_word(text, |word, span| {
         let term = match word {
             Word::Spaced(word) => cut(language.stem(word)),
             Word::Pair(pair) => pair,
         };
         if !term.is_empty() {
-            terms.push(Term { text: term, span });
+            found(term, span);
         }
     });
-    terms
 }
 
 /// The words of a query, in order.
@@ -87,12 +92,11 @@ pub fn analyzed(text: &str) -> Vec<String> {
 /// The spans of `text` whose terms are among those of a query, merged where they touch.
 pub(crate) fn matches(text: &str, wanted: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
     let mut spans: Vec<Range<usize>> = Vec::new();
-    for term in terms(text).into_iter().filter(|term| wanted(&term.text)) {
-        match spans.last_mut() {
-            Some(last) if term.span.start <= last.end => last.end = last.end.max(term.span.end),
-            _ => spans.push(term.span),
-        }
-    }
+    each_term(text, Language::of(text), |term, span| match spans.last_mut() {
+        _ if !wanted(&term) => {}
+        Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+        _ => spans.push(span),
+    });
     spans
 }
 
