@@ -67,6 +67,23 @@ fn questions_find_passages_in_their_language() {
     }
 }
 
+/// What is highlighted is what matched, also where only the title tells the language of a passage.
+#[test]
+fn highlights_are_in_the_language_that_is_indexed() {
+    let server = Server::start();
+    let key = server.master();
+    let title = "Die Verträge mit den Lieferanten werden in der Rechtsabteilung aufbewahrt und dürfen das Haus nicht verlassen";
+    let document = json!({ "title": title, "text": "Lieferungen an Behörden: 12.", "acl": { "allow": ["public"] } });
+    server.put(&key, "texts/short", document);
+    let body =
+        json!({ "query": "Welche Lieferung ist an die Behörde gegangen, und wann wird sie dort gebraucht?", "mode": "keyword" });
+    let answer = server.call("POST", "/v1/search").key(&key).json(&body).send().value();
+    let hit = &answer["hits"][0];
+    let spans: Vec<[usize; 2]> = serde_json::from_value(hit["highlights"].clone()).unwrap();
+    let shown: Vec<&str> = spans.iter().map(|[start, end]| &hit["text"].as_str().unwrap()[*start..*end]).collect();
+    assert_eq!(shown, ["Lieferungen", "an", "Behörden"]);
+}
+
 #[test]
 fn quotes_that_nothing_has_do_not_hide_the_rest() {
     let server = Server::start();

@@ -110,13 +110,18 @@ fn a_hidden_section_is_no_gap_between_neighbours_and_may_move_unseen() {
     assert_eq!(opened.citation.freshness, Freshness::Superseded);
 }
 
-#[test]
-fn a_catalog_of_format_1_is_migrated() {
+/// A data directory with a catalog of an older format.
+fn directory(dump: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let catalog = rusqlite::Connection::open(dir.path().join("catalog.sqlite")).unwrap();
-    catalog.execute_batch(include_str!("../formats/1.sql")).unwrap();
+    catalog.execute_batch(dump).unwrap();
     catalog.pragma_update(None, "journal_mode", "WAL").unwrap();
-    drop(catalog);
+    dir
+}
+
+#[test]
+fn a_catalog_of_format_1_is_migrated() {
+    let dir = directory(include_str!("../formats/1.sql"));
     let reading = Options { read_only: true, ..Options::default() };
     assert!(matches!(Engine::open(dir.path(), &reading), Err(Error::OlderFormat { found: 1, .. })));
 
@@ -135,4 +140,23 @@ fn a_catalog_of_format_1_is_migrated() {
     engine.write(vec![Write::Delete { source: "share".to_owned(), id: "plan.md".to_owned() }], now).unwrap();
     drop(engine);
     Engine::open(dir.path(), &reading).unwrap();
+}
+
+#[test]
+fn a_catalog_of_format_2_is_migrated() {
+    let dir = directory(include_str!("../formats/2.sql"));
+    let reading = Options { read_only: true, ..Options::default() };
+    assert!(matches!(Engine::open(dir.path(), &reading), Err(Error::OlderFormat { found: 2, .. })));
+    let engine = Engine::open(dir.path(), &Options::default()).unwrap();
+    let now = Timestamp(1_800_000_000_000);
+    for (text, document, shown) in [("rotating", "keys.md", "rotated"), ("Verteidigung", "umzug.md", "Verteidigungen")] {
+        let query = Query { text: text.to_owned(), limit: 5, ..Query::default() };
+        let hits = engine.search(&user("user:bo"), &query, now).unwrap().hits;
+        let [hit] = hits.as_slice() else { panic!("{text}: {hits:?}") };
+        let [[start, end]] = hit.highlights[..] else { panic!("{text}: {hit:?}") };
+        assert_eq!((hit.citation.document.as_str(), &hit.text[start..end]), (document, shown));
+    }
+    drop(engine);
+    let engine = Engine::open(dir.path(), &reading).unwrap();
+    assert_eq!(engine.check_deep().unwrap(), Vec::<String>::new());
 }

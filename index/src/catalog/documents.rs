@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use crate::access::{ClassNo, LabelsNo, RuleNo, SourceNo};
 use crate::error::{Error, Result};
+use crate::keyword::Language;
 use crate::timestamp::Timestamp;
 
 /// A row of `documents`.
@@ -275,12 +276,15 @@ pub(crate) struct ChunkRecord {
     pub(crate) page: Option<u32>,
     pub(crate) part: Option<String>,
     pub(crate) tokens: u32,
+    /// Whose stems are indexed; not known of chunks that came in under an older format.
+    pub(crate) language: Option<Language>,
     /// 0 where there is no vector.
     pub(crate) vector: i64,
     pub(crate) seq: u64,
 }
 
-const CHUNK: &str = "SELECT num, doc, version, ordinal, start, end, section, headings, page, part, tokens, vector, seq FROM chunks";
+const CHUNK: &str = "SELECT num, doc, version, ordinal, start, end, section, headings, page, part, tokens, vector, seq, language \
+    FROM chunks";
 
 impl ChunkRecord {
     fn read(row: &Row<'_>) -> Result<ChunkRecord> {
@@ -299,6 +303,11 @@ impl ChunkRecord {
             tokens: row.get(10)?,
             vector: row.get(11)?,
             seq: row.get::<_, i64>(12)?.cast_unsigned(),
+            language: row
+                .get_ref(13)?
+                .as_str_or_null()
+                .map_err(|error| Error::corrupt("chunk language", error))?
+                .map(Language::of_code),
         })
     }
 
@@ -335,8 +344,8 @@ impl ChunkRecord {
         let headings = serde_json::to_string(&self.headings).map_err(|error| Error::corrupt("chunk headings", error))?;
         let num = tx
             .prepare_cached(
-                "INSERT INTO chunks (doc, version, ordinal, start, end, section, headings, page, part, tokens, vector, seq) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                "INSERT INTO chunks (doc, version, ordinal, start, end, section, headings, page, part, tokens, vector, seq, \
+                 language) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?
             .insert(rusqlite::params![
                 self.doc,
@@ -351,6 +360,7 @@ impl ChunkRecord {
                 self.tokens,
                 self.vector,
                 self.seq.cast_signed(),
+                self.language.map(Language::code),
             ])?;
         u32::try_from(num).map_err(|_| Error::corrupt("catalog", "more than 2^32 chunks"))
     }

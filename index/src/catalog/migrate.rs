@@ -15,6 +15,8 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
     if found == 1 {
         count_versions_per_caller(&tx)?;
     }
+    // Format 3: the language that a chunk is indexed in. Of older chunks it is told when they are shown.
+    tx.execute_batch("ALTER TABLE chunks ADD COLUMN language TEXT")?;
     set_meta(&tx, "format", &FORMAT)?;
     sums::store_all(&tx)?;
     Ok(tx.commit()?)

@@ -29,7 +29,7 @@ pub use keys::{KeyRecord, NewKey, Scope};
 pub use sources::SourceRecord;
 
 /// The catalog format that this release writes.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 /// The log is taken into the file when it has so many pages of 4 KiB. Commits touch the same pages again and again, so the more
 /// of them the log holds, the less is written: with 1,000, the default, ingest took a seventh longer.
 const MAX_LOG_PAGES: u32 = 16_384;

@@ -129,7 +129,9 @@ CREATE TABLE chunks (
     part TEXT,
     tokens INTEGER NOT NULL,
     vector INTEGER NOT NULL,
-    seq INTEGER NOT NULL
+    seq INTEGER NOT NULL,
+    -- Whose stems are indexed: ISO 639-3, empty where it is unsure, NULL for chunks older than format 3.
+    language TEXT
 ) STRICT;
 CREATE INDEX chunks_by_doc ON chunks (doc);
 CREATE INDEX chunks_by_seq ON chunks (seq);

@@ -10,12 +10,13 @@ use parking_lot::{Mutex, MutexGuard};
 use rusqlite::TransactionBehavior;
 
 use super::Engine;
-use super::transaction::{ChunkTerms, Receipt, Writing};
+use super::transaction::{Receipt, Writing};
 use super::writer::{CatalogWriter, Committed, Writer};
 use crate::catalog::meta;
 use crate::catalog::sums::Sums;
 use crate::engine::Write;
 use crate::error::{Error, Result};
+use crate::keyword::Indexed;
 use crate::timestamp::Timestamp;
 use crate::vector::VectorStore;
 
@@ -23,7 +24,7 @@ use crate::vector::VectorStore;
 const MAX_GROUP_WRITES: usize = 4_096;
 
 /// A write, and the terms of its chunks.
-pub(super) type Prepared = (Write, Vec<ChunkTerms>);
+pub(super) type Prepared = (Write, Vec<Indexed>);
 
 /// Batches that wait for a transaction, in the order in which they came.
 #[derive(Default)]

@@ -12,6 +12,7 @@ use crate::access::{AclState, Class, ClassNo, DEAD, Principal, Rule, RuleNo, Sou
 use crate::catalog::sums::Sums;
 use crate::catalog::{self, ChunkRecord, DocumentRecord, SectionRecord, VersionRecord, directory, documents, intern, sources};
 use crate::error::{Error, Result};
+use crate::keyword::Indexed;
 use crate::timestamp::Timestamp;
 
 const PAGE_DOCUMENTS: u32 = 1_000;
@@ -46,9 +47,6 @@ pub struct Receipt {
     pub acl: Option<(AclState, String)>,
 }
 
-/// The terms of a chunk and their number, made before the transaction begins.
-pub(super) type ChunkTerms = (String, u32);
-
 /// A transaction under way.
 pub(super) struct Writing<'a> {
     pub(super) tx: Transaction<'a>,
@@ -61,7 +59,7 @@ pub(super) struct Writing<'a> {
 
 impl Writing<'_> {
     /// Applies one write. `terms` are those of a put's chunks.
-    pub(super) fn apply(&mut self, write: Write, terms: Vec<ChunkTerms>) -> Result<Receipt> {
+    pub(super) fn apply(&mut self, write: Write, terms: Vec<Indexed>) -> Result<Receipt> {
         self.seq += 1;
         let (outcome, version, acl) = match write {
             Write::Put(document) => self.put(*document, terms)?,
@@ -80,7 +78,7 @@ impl Writing<'_> {
         Ok(Receipt { seq: self.seq, epoch: self.epoch, outcome, version, acl })
     }
 
-    fn put(&mut self, new: NewDocument, terms: Vec<ChunkTerms>) -> Result<(Outcome, u32, Option<Rule>)> {
+    fn put(&mut self, new: NewDocument, terms: Vec<Indexed>) -> Result<(Outcome, u32, Option<Rule>)> {
         let source = self.source(&new.source)?;
         let rule = Rule::read(new.acl.as_ref());
         let labels = intern::labels(&self.tx, &new.labels)?;
@@ -224,12 +222,12 @@ impl Writing<'_> {
         Ok(())
     }
 
-    fn insert_chunks(&mut self, document: &DocumentRecord, new: &NewDocument, terms: Vec<ChunkTerms>) -> Result<()> {
+    fn insert_chunks(&mut self, document: &DocumentRecord, new: &NewDocument, terms: Vec<Indexed>) -> Result<()> {
         let sections = match new.sections.is_empty() {
             true => Vec::new(),
             false => SectionRecord::of(&self.tx, document.num, Some(document.version))?,
         };
-        for (ordinal, (chunk, (terms, tokens))) in (0..).zip(new.chunks.iter().zip(terms)) {
+        for (ordinal, (chunk, Indexed { terms, count, language })) in (0..).zip(new.chunks.iter().zip(terms)) {
             let section = new.section_of(chunk).and_then(|at| sections.get(at));
             let (vector_no, values) = match &chunk.vector {
                 None => (0, None),
@@ -246,7 +244,8 @@ impl Writing<'_> {
                 headings: chunk.headings.clone(),
                 page: chunk.page,
                 part: chunk.part.clone(),
-                tokens,
+                tokens: count,
+                language: Some(language),
                 vector: vector_no,
                 seq: self.seq,
             }
@@ -255,7 +254,7 @@ impl Writing<'_> {
             self.effects.push(Effect::Chunk(Box::new(NewRow {
                 chunk: num,
                 class: section.map_or(document.class, |section| section.class),
-                tokens,
+                tokens: count,
                 terms,
                 facts: Facts::new(&new.source, &document.id, ordinal, at, values.is_some()),
                 vector: values,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::analyze;
+use super::analyze::{self, Language};
 use super::bm25::Corpus;
 use super::merge::{self, Merging};
 use super::readable::{Permits, Readable};
@@ -324,10 +324,19 @@ impl Drop for KeywordIndex {
     }
 }
 
+/// What is indexed for a chunk.
+pub(crate) struct Indexed {
+    pub(crate) terms: String,
+    /// How many terms there are.
+    pub(crate) count: u32,
+    /// The language whose stems they are.
+    pub(crate) language: Language,
+}
+
 /// What is indexed for a chunk: the terms of its title, of headings that its text does not begin with, of its text, and its
 /// identifiers, parted by spaces, and by [`FIELD_GAP`] where another field begins; and their number. Terms of titles and headings stand
 /// there as often as they count.
-pub(crate) fn indexed_terms(title: Option<&str>, headings: &[String], text: &str) -> (String, u32) {
+pub(crate) fn indexed_terms(title: Option<&str>, headings: &[String], text: &str) -> Indexed {
     let mut context = String::new();
     let mut parts = Vec::new();
     let titles = title.into_iter().map(|title| (title, TITLE_WEIGHT));
@@ -342,7 +351,8 @@ pub(crate) fn indexed_terms(title: Option<&str>, headings: &[String], text: &str
     }
     context.push_str(text);
     parts.push((context.len(), 1));
-    let mut terms = analyze::terms(&context).into_iter().peekable();
+    let language = Language::of(&context);
+    let mut terms = analyze::terms_in(&context, language).into_iter().peekable();
     let mut joined = String::with_capacity(context.len());
     let mut count = 0u32;
     for (end, weight) in parts {
@@ -365,7 +375,7 @@ pub(crate) fn indexed_terms(title: Option<&str>, headings: &[String], text: &str
         joined.push(' ');
         count = count.saturating_add(1);
     }
-    (joined, count)
+    Indexed { terms: joined, count, language }
 }
 
 /// An unchanging view of the index.

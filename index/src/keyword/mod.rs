@@ -25,7 +25,7 @@ mod verify;
 pub use analyze::analyzed;
 pub(crate) use analyze::{Language, fold, is_paired, matches, terms_in, words};
 pub(crate) use bm25::Corpus;
-pub(crate) use index::{KeywordIndex, KeywordSnapshot, indexed_terms};
+pub(crate) use index::{Indexed, KeywordIndex, KeywordSnapshot, indexed_terms};
 pub(crate) use query::{Question, plain_words};
 pub(crate) use ranking::Ranking;
 pub(crate) use verify::{Fingerprints, fingerprints};

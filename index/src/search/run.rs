@@ -16,7 +16,7 @@ use crate::catalog::{ChunkRecord, DocumentRecord, sources};
 use crate::citation::Citation;
 use crate::engine::{Engine, Place, Reading, View};
 use crate::error::{Error, Result};
-use crate::keyword::{self, Question};
+use crate::keyword::{self, Language, Question};
 use crate::timestamp::Timestamp;
 
 /// The answer to a query.
@@ -277,7 +277,8 @@ impl Engine {
         let Some((chunk, reading)) = readings.of(db, permit, candidate.chunk)? else { return Ok(None) };
         let place = with_neighbors(db, &reading, &chunk, query.neighbors)?;
         let Some((text, citation)) = reading.cite(self, place, Some(&chunk)) else { return Ok(None) };
-        let highlights = keyword::matches(text, |term| question.means(term));
+        let language = chunk.language.unwrap_or_else(|| Language::of(text));
+        let highlights = keyword::matches(text, language, |term| question.means(term));
         Ok(Some(Hit {
             score: candidate.score,
             highlights: highlights.into_iter().map(|span| [span.start, span.end]).collect(),

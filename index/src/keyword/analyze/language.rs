@@ -46,6 +46,19 @@ impl Language {
 }
 
 impl Language {
+    /// ISO 639-3, or nothing where it is unsure: what decides how the words of a text are stemmed.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Language::Sure(language) => language.code(),
+            Language::Unsure(_) => "",
+        }
+    }
+
+    /// The language with this code.
+    pub(crate) fn of_code(code: &str) -> Language {
+        Lang::from_code(code).map_or(Language::Unsure(None), Language::Sure)
+    }
+
     /// True where nouns are written like names.
     pub(crate) fn capitalizes_nouns(self) -> bool {
         self == Language::Sure(Lang::Deu)

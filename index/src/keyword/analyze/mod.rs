@@ -89,10 +89,10 @@ pub fn analyzed(text: &str) -> Vec<String> {
     terms(text).into_iter().chain(identifiers(text)).map(|term| term.text).collect()
 }
 
-/// The spans of `text` whose terms are among those of a query, merged where they touch.
-pub(crate) fn matches(text: &str, wanted: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
+/// The spans of a text in this language whose terms are among those of a query, merged where they touch.
+pub(crate) fn matches(text: &str, language: Language, wanted: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
     let mut spans: Vec<Range<usize>> = Vec::new();
-    each_term(text, Language::of(text), |term, span| match spans.last_mut() {
+    each_term(text, language, |term, span| match spans.last_mut() {
         _ if !wanted(&term) => {}
         Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
         _ => spans.push(span),
@@ -236,7 +236,7 @@ mod tests {
     fn matches_are_spans_of_the_text() {
         let query = words("keys");
         let text = "The key is a KEY.";
-        let spans = matches(text, |term| query.iter().any(|wanted| wanted == term));
+        let spans = matches(text, Language::of(text), |term| query.iter().any(|wanted| wanted == term));
         assert_eq!(spans.iter().map(|span| &text[span.clone()]).collect::<Vec<_>>(), ["key", "KEY"]);
     }
 }

@@ -1,0 +1,196 @@
+-- A catalog of format 2: a document in English and one in German.
+BEGIN TRANSACTION;
+CREATE TABLE aliases (
+    source INTEGER NOT NULL,
+    alias TEXT NOT NULL,
+    canonical TEXT NOT NULL,
+    PRIMARY KEY (source, alias)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE chunks (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    doc INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    end INTEGER NOT NULL,
+    section INTEGER,
+    headings TEXT NOT NULL,
+    page INTEGER,
+    part TEXT,
+    tokens INTEGER NOT NULL,
+    vector INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+) STRICT;
+INSERT INTO "chunks" VALUES(1,1,1,0,0,101,NULL,'["Keys"]',NULL,NULL,20,0,2);
+INSERT INTO "chunks" VALUES(2,2,1,0,0,126,NULL,'["Umzug"]',NULL,NULL,17,0,3);
+CREATE TABLE classes (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    source INTEGER NOT NULL,
+    labels INTEGER NOT NULL,
+    rule INTEGER NOT NULL,
+    section INTEGER NOT NULL,
+    read_at INTEGER NOT NULL,
+    UNIQUE (source, labels, rule, section, read_at)
+) STRICT;
+INSERT INTO "classes" VALUES(1,1,1,2,0,0);
+CREATE TABLE containers (
+    source INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    rule INTEGER NOT NULL,
+    read_at INTEGER NOT NULL,
+    PRIMARY KEY (source, id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO "containers" VALUES(1,'/',1,1795334894502);
+CREATE TABLE documents (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    source INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    title TEXT,
+    uri TEXT,
+    mime TEXT NOT NULL,
+    labels INTEGER NOT NULL,
+    rule INTEGER NOT NULL,
+    class INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    passages BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    source_version TEXT,
+    modified_at INTEGER,
+    ingested_at INTEGER NOT NULL,
+    acl_read_at INTEGER NOT NULL,
+    verified_at INTEGER NOT NULL,
+    deleted_at INTEGER,
+    UNIQUE (source, id)
+) STRICT;
+INSERT INTO "documents" VALUES(1,1,'keys.md','Keys',NULL,'text/markdown',1,2,1,X'1FD97F652DD0AB51ED7A99D479EE086E0A9F56070BD9E45FE500B2AC0025DCC5',X'22908CD587167B24C389236C0CB241584C06D0A2A62188FC76E3D456E74D5D0F',1,'1795334823.445548591-102-2468a9a9',1795334823445,1795334894504,1795334894504,1795334894504,NULL);
+INSERT INTO "documents" VALUES(2,1,'umzug.md','Umzug',NULL,'text/markdown',1,2,1,X'C40CD1FC44C0728DB764A647B525A1C5E87C90B79EA5FA1C367AA29A5ED5A5B6',X'29498AD209449AD8251CD8361F2EF48A61D0756EB2D5CD2E6E62B2A3C7FD4807',1,'1795334823.444119003-127-2468a9a9',1795334823444,1795334894504,1795334894504,1795334894504,NULL);
+CREATE TABLE failures (
+    job INTEGER NOT NULL,
+    item TEXT NOT NULL,
+    code TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (job, item)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE groups (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE jobs (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    source INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    summary TEXT NOT NULL
+) STRICT;
+INSERT INTO "jobs" VALUES(1,1,'done',1795334894502,1795334894507,'{"bytes":229,"chunks":2,"created":2,"deleted":0,"embedded":0,"failures":[],"files":2,"job":1,"seconds":0.004993775,"skipped":0,"unchanged":0,"updated":0}');
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    sources TEXT,
+    labels TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE labels (num INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL UNIQUE) STRICT;
+INSERT INTO "labels" VALUES(1,'{}');
+CREATE TABLE members (
+    grp TEXT NOT NULL,
+    member TEXT NOT NULL,
+    PRIMARY KEY (grp, member)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO "meta" VALUES('epoch',3);
+INSERT INTO "meta" VALUES('format',2);
+INSERT INTO "meta" VALUES('secret',X'172F17AE2E7C19CFE89BC3690F6D58427651A7922484B19937069ECC1BB6491F');
+INSERT INTO "meta" VALUES('seq',3);
+CREATE TABLE rules (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    source INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    UNIQUE (source, body)
+) STRICT;
+INSERT INTO "rules" VALUES(1,1,'{"state":"known","allow":["everyone"],"deny":[],"grants":[],"inherit":true}');
+INSERT INTO "rules" VALUES(2,1,'{"state":"known","allow":[],"deny":[],"grants":[],"parent":"/","inherit":true}');
+CREATE TABLE sections (
+    doc INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    end INTEGER NOT NULL,
+    rule INTEGER NOT NULL,
+    class INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (doc, version, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sources (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    config TEXT NOT NULL,
+    acl_max_age INTEGER, -- seconds; older ACLs are stale
+    created_at INTEGER NOT NULL,
+    synced_at INTEGER
+) STRICT;
+INSERT INTO "sources" VALUES(1,'share','folder','','{"folder":"/srv/share"}',NULL,1795334894501,1795334894507);
+CREATE TABLE sums (tbl TEXT PRIMARY KEY, sum BLOB NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO "sums" VALUES('aliases',X'00000000000000000000000000000000');
+INSERT INTO "sums" VALUES('chunks',X'60B3AEA0BA60F0F9F31D4B890C8FB414');
+INSERT INTO "sums" VALUES('classes',X'94FA83168395B6E0D71E1236480A0DB2');
+INSERT INTO "sums" VALUES('containers',X'BEE0994652AC357187902BA7E303D5E5');
+INSERT INTO "sums" VALUES('documents',X'E6115872218B9CEA7DA55D4D2C81828F');
+INSERT INTO "sums" VALUES('failures',X'00000000000000000000000000000000');
+INSERT INTO "sums" VALUES('groups',X'00000000000000000000000000000000');
+INSERT INTO "sums" VALUES('jobs',X'45D40D4EE8A1F1BD623BBCF643CE6B8C');
+INSERT INTO "sums" VALUES('keys',X'00000000000000000000000000000000');
+INSERT INTO "sums" VALUES('labels',X'515947AED5823C154ADE5E957EE7B1C8');
+INSERT INTO "sums" VALUES('members',X'00000000000000000000000000000000');
+INSERT INTO "sums" VALUES('meta',X'455D4A854F758C35B9B5884F92EA01CD');
+INSERT INTO "sums" VALUES('rules',X'DDD427B15403A47D10866E2FFE8AE0F1');
+INSERT INTO "sums" VALUES('sections',X'00000000000000000000000000000000');
+INSERT INTO "sums" VALUES('sources',X'6A46E409E417F9CF79F35615BB567826');
+INSERT INTO "sums" VALUES('vectors',X'00000000000000000000000000000000');
+INSERT INTO "sums" VALUES('versions',X'9784A550CFDEA31D5CE673A119877FB9');
+CREATE TABLE vectors (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    hash BLOB NOT NULL UNIQUE,
+    data BLOB NOT NULL
+) STRICT;
+CREATE TABLE versions (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    doc INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    title TEXT,
+    text_hash BLOB NOT NULL,
+    source_version TEXT,
+    modified_at INTEGER,
+    ingested_at INTEGER NOT NULL,
+    born INTEGER NOT NULL,
+    main_hash BLOB NOT NULL,
+    text TEXT NOT NULL, -- last, so that the other columns are read without it
+    UNIQUE (doc, version)
+) STRICT;
+INSERT INTO "versions" VALUES(1,1,1,'Keys',X'C894A16695D64CB6B0DD6D51C9B476CA4604BEFCD1E7C177877CD378CF2EC227','1795334823.445548591-102-2468a9a9',1795334823445,1795334894504,1,X'0BDD1301445747DF63F9A375EEAFD3EB9022A1DAA35F08CB69CF0CF87F123085','# Keys
+
+The keys of the harbour office are rotated every year, and the old ones are kept in the safe.
+');
+INSERT INTO "versions" VALUES(2,2,1,'Umzug',X'53811F5EC4DD5CEF3F52620A0882108E102C17E4B4BB010E375A976F05FE44CF','1795334823.444119003-127-2468a9a9',1795334823444,1795334894504,1,X'00BFD2FCCE0F67BAD8D57FB24E9D9D96C6E3275D45F25D2836495385787C395B','# Umzug
+
+Die Verteidigungen der Gebäude wurden im letzten Jahr erneuert, und alle Mitarbeiter haben neue Schlüssel bekommen.
+');
+CREATE INDEX documents_by_class ON documents (class);
+CREATE INDEX chunks_by_doc ON chunks (doc);
+CREATE INDEX chunks_by_seq ON chunks (seq);
+DELETE FROM "sqlite_sequence";
+INSERT INTO "sqlite_sequence" VALUES('sources',1);
+INSERT INTO "sqlite_sequence" VALUES('jobs',1);
+INSERT INTO "sqlite_sequence" VALUES('rules',2);
+INSERT INTO "sqlite_sequence" VALUES('labels',1);
+INSERT INTO "sqlite_sequence" VALUES('classes',1);
+INSERT INTO "sqlite_sequence" VALUES('documents',2);
+INSERT INTO "sqlite_sequence" VALUES('versions',2);
+INSERT INTO "sqlite_sequence" VALUES('chunks',2);
+COMMIT;
