@@ -110,22 +110,26 @@ fn a_hidden_section_is_no_gap_between_neighbours_and_may_move_unseen() {
     assert_eq!(opened.citation.freshness, Freshness::Superseded);
 }
 
-/// A data directory with a catalog of an older format.
-fn directory(dump: &str) -> tempfile::TempDir {
+fn reading() -> Options {
+    Options { read_only: true, ..Options::default() }
+}
+
+/// A catalog of an older format: reading leaves it alone, and whoever may write migrates it.
+fn migrated(found: u32, dump: &str) -> (tempfile::TempDir, Engine) {
     let dir = tempfile::tempdir().unwrap();
     let catalog = rusqlite::Connection::open(dir.path().join("catalog.sqlite")).unwrap();
     catalog.execute_batch(dump).unwrap();
     catalog.pragma_update(None, "journal_mode", "WAL").unwrap();
-    dir
+    drop(catalog);
+    let refused = Engine::open(dir.path(), &reading());
+    assert!(matches!(refused, Err(Error::OlderFormat { found: format, .. }) if format == found));
+    let engine = Engine::open(dir.path(), &Options::default()).unwrap();
+    (dir, engine)
 }
 
 #[test]
 fn a_catalog_of_format_1_is_migrated() {
-    let dir = directory(include_str!("../formats/1.sql"));
-    let reading = Options { read_only: true, ..Options::default() };
-    assert!(matches!(Engine::open(dir.path(), &reading), Err(Error::OlderFormat { found: 1, .. })));
-
-    let engine = Engine::open(dir.path(), &Options::default()).unwrap();
+    let (dir, engine) = migrated(1, include_str!("../formats/1.sql"));
     let now = Timestamp(1_800_000_000_000);
     let (outside, inside) = (user("user:bo"), user("user:ana"));
     let read = |who: &Caller, version| engine.document(who, "share", "plan.md", version, now);
@@ -139,15 +143,12 @@ fn a_catalog_of_format_1_is_migrated() {
     assert_eq!(engine.search(&outside, &query, now).unwrap().hits.len(), 1);
     engine.write(vec![Write::Delete { source: "share".to_owned(), id: "plan.md".to_owned() }], now).unwrap();
     drop(engine);
-    Engine::open(dir.path(), &reading).unwrap();
+    Engine::open(dir.path(), &reading()).unwrap();
 }
 
 #[test]
 fn a_catalog_of_format_2_is_migrated() {
-    let dir = directory(include_str!("../formats/2.sql"));
-    let reading = Options { read_only: true, ..Options::default() };
-    assert!(matches!(Engine::open(dir.path(), &reading), Err(Error::OlderFormat { found: 2, .. })));
-    let engine = Engine::open(dir.path(), &Options::default()).unwrap();
+    let (dir, engine) = migrated(2, include_str!("../formats/2.sql"));
     let now = Timestamp(1_800_000_000_000);
     for (text, document, shown) in [("rotating", "keys.md", "rotated"), ("Verteidigung", "umzug.md", "Verteidigungen")] {
         let query = Query { text: text.to_owned(), limit: 5, ..Query::default() };
@@ -157,6 +158,6 @@ fn a_catalog_of_format_2_is_migrated() {
         assert_eq!((hit.citation.document.as_str(), &hit.text[start..end]), (document, shown));
     }
     drop(engine);
-    let engine = Engine::open(dir.path(), &reading).unwrap();
+    let engine = Engine::open(dir.path(), &reading()).unwrap();
     assert_eq!(engine.check_deep().unwrap(), Vec::<String>::new());
 }
