@@ -4,16 +4,15 @@
 //! perturbed by gaussian noise of length 0.25. 200 queries, each a sentence with its vector; the caller reads a share of 1,000
 //! ACL classes at random. `words` is the keyword half alone, 200 candidates; `rank` is what fusion gives, without texts; `search`
 //! is what an application gets, 10 hits. `recall` compares the best 10 with those of an exact search. The first pass over the
-//! queries is not counted. QPS is of one and of two threads that search at once. `ingest` gives chunks a
-//! second with texts and vectors from two writing threads, searchable when answered. `memory` is what the heap has grown by since
-//! the data was opened, and which mapped files are in memory, by the endings of their names: signs and clusters (`seg`, `ivf`),
-//! int8 codes (`i8`), full vectors (`f32`), keywords (the others). `growth` asks callers who may read so many chunks, whatever
-//! is stored: all sizes in turn, pass after pass, so that a slow spell of the machine is every size's.
+//! queries is not counted. QPS is of one and of two threads. `ingest`: chunks a second with texts and vectors from two writing
+//! threads, searchable when answered. `memory`: what the heap has grown by since the data was opened, and which mapped files are
+//! in memory, by the endings of their names: signs and clusters (`seg`, `ivf`), int8 codes (`i8`), full vectors (`f32`), keywords
+//! (the others). `growth` asks callers who may read so many chunks, whatever is stored: all sizes in turn, pass after pass, so that
+//! a slow spell is every size's; `first words` is the keyword half of a caller of whose permit nothing is remembered.
 //!
 //! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SHARES=0.1` asks one caller, `SIGHTLINE_DATA` names the folder
-//! of the passages); `SIZES=10000,100000,1000000` for growth.
-//! `KEEP=folder` keeps the data directories there and measures them again without filling them. Raw figures go to
-//! `benches/runs/hybrid.jsonl`; `RUNS` names another file.
+//! of the passages); `SIZES=10000,100000,1000000` for growth. `KEEP=folder` keeps the data directories there and measures them again
+//! without filling them. Raw figures go to `benches/runs/hybrid.jsonl`; `RUNS` names another file.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod corpus;
@@ -212,6 +211,12 @@ const PARTS: [(&str, Ask); 4] = [
     ("search", |engine, caller, question| drop(engine.search(caller, &query(question), NOW).unwrap())),
 ];
 
+/// The keyword half when nothing is remembered of the caller's permit.
+const FIRST: (&str, Ask) = ("first words", |engine, caller, question| {
+    engine.forget_counts();
+    PARTS[0].1(engine, caller, question);
+});
+
 /// How long each question takes.
 fn times(engine: &Engine, caller: &Caller, questions: &[Question], ask: Ask) -> Vec<Duration> {
     let one = |question| {
@@ -263,7 +268,7 @@ fn measure(engine: &Engine, questions: &[Question], size: usize, share: f64, not
 /// The same number of permitted chunks out of more and more.
 fn growth(opened: &[(usize, Engine, Folder)], questions: &[Question], permitted: usize, note: &mut impl FnMut(Value)) {
     let callers: Vec<Caller> = opened.iter().map(|(size, engine, _)| reader(engine, permitted as f64 / *size as f64)).collect();
-    for (part, ask) in PARTS {
+    for (part, ask) in PARTS.into_iter().chain([FIRST]) {
         let mut taken = vec![Vec::new(); opened.len()];
         for pass in 0..=PASSES {
             for (((_, engine, _), caller), taken) in opened.iter().zip(&callers).zip(&mut taken) {

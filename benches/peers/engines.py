@@ -51,7 +51,7 @@ class Numpy:
 class Faiss:
     """HNSW over all rows; the bitmap of the caller's rows is consulted while the graph is walked."""
 
-    efs = {"faiss ef64": 64, "faiss ef256": 256}
+    efs = {"faiss ef64": 64, "faiss ef256": 256, "faiss ef512": 512}
     names = list(efs)
 
     def __init__(self, data):

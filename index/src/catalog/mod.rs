@@ -34,6 +34,9 @@ pub(crate) const FORMAT: u32 = 3;
 /// of them the log holds, the less is written: with 1,000, the default, ingest took a seventh longer.
 const MAX_LOG_PAGES: u32 = 16_384;
 const MAX_IDLE_READERS: usize = 16;
+/// What a connection may keep of the file, in KiB. A reader's is emptied by every write, and the operating system keeps the file.
+const WRITER_CACHE_KIB: i64 = 65_536;
+const READER_CACHE_KIB: i64 = 4_096;
 const BUSY_TIMEOUT_MS: u32 = 10_000;
 
 /// The open catalog of one data directory.
@@ -92,12 +95,16 @@ impl Catalog {
 
     /// A connection of its own, for the writer.
     pub(crate) fn connect(&self) -> Result<Connection> {
+        self.connect_with(WRITER_CACHE_KIB)
+    }
+
+    fn connect_with(&self, cache_kib: i64) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(std::time::Duration::from_millis(u64::from(BUSY_TIMEOUT_MS)))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "cache_size", -65_536)?;
+        connection.pragma_update(None, "cache_size", -cache_kib)?;
         connection.pragma_update(None, "wal_autocheckpoint", MAX_LOG_PAGES)?;
         // A plan does not depend on the values bound, so that statements are compiled once.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -119,7 +126,7 @@ impl Catalog {
         let idle = self.idle.lock().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => self.connect()?,
+            None => self.connect_with(READER_CACHE_KIB)?,
         };
         let result = {
             let tx = connection.transaction()?;

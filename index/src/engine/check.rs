@@ -89,7 +89,8 @@ impl Check<'_> {
     fn chunk(&mut self, db: &Connection, chunk: &ChunkRecord, version: &VersionRecord) -> Result<()> {
         self.live += 1;
         let text = version.text.get(chunk.start..chunk.end).unwrap_or_default();
-        self.batch.push((chunk.num, keyword::indexed_terms(version.title.as_deref(), &chunk.headings, text).terms));
+        let indexed = keyword::indexed_terms(version.title.as_deref(), &chunk.headings, text, chunk.language);
+        self.batch.push((chunk.num, indexed.terms));
         if self.batch.len() == BATCH_CHUNKS {
             self.compare()?;
         }

@@ -120,7 +120,7 @@ impl Engine {
                 self.check(document)?;
                 for chunk in &document.chunks {
                     let text = document.text.get(chunk.start..chunk.end).unwrap_or_default();
-                    terms.push(indexed_terms(document.title.as_deref(), &chunk.headings, text));
+                    terms.push(indexed_terms(document.title.as_deref(), &chunk.headings, text, None));
                 }
             }
             Write::Delete { source, id } | Write::SetAcl { source, id, .. } | Write::SetContainer { source, id, .. } => {

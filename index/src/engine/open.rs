@@ -191,7 +191,8 @@ fn replay(
                 }
                 let (_, version) = last.as_ref().expect("INVARIANT: it was just set");
                 let text = version.text.get(chunk.start..chunk.end).unwrap_or_default();
-                keyword.add(chunk.num, indexed_terms(version.title.as_deref(), &chunk.headings, text).terms)?;
+                let indexed = indexed_terms(version.title.as_deref(), &chunk.headings, text, chunk.language);
+                keyword.add(chunk.num, indexed.terms)?;
                 if write {
                     keyword.spill()?;
                 }

@@ -79,13 +79,13 @@ macro_rules! in_lanes {
         $(#[$doc])*
         pub(super) fn $name($($argument: $kind),*) {
             #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") {
-                #[target_feature(enable = "avx2")]
+            if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("popcnt") {
+                #[target_feature(enable = "avx2,popcnt")]
                 fn $wide($($argument: $kind),*) {
                     $body($($argument),*);
                 }
                 #[expect(unsafe_code, reason = "functions for more than the baseline are unsafe to call")]
-                // SAFETY: the processor has AVX2.
+                // SAFETY: the processor has AVX2 and POPCNT.
                 unsafe {
                     $wide($($argument),*);
                 }

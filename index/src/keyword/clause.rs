@@ -4,6 +4,7 @@ use tantivy::postings::{Postings, SegmentPostings};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet, TERMINATED};
 
+use super::lists::Documents;
 use super::query::{Clause, Question, Word};
 use super::readable::contains;
 use super::segment::Segment;
@@ -37,10 +38,11 @@ fn having(segment: &Segment, clause: &Clause, among: &[u64]) -> Result<Vec<u64>>
         Clause::Prefix(word) => word,
     };
     let Some(list) = segment.list(word)? else { return Ok(bits) };
-    if let Some(dense) = &list.dense {
-        return Ok(dense.members.clone());
-    }
-    let mut cursor = segment.open_list(&list, IndexRecordOption::Basic)?;
+    let postings = match &list.documents {
+        Documents::Dense(dense) => return Ok(dense.members.clone()),
+        Documents::Sparse(postings) => postings,
+    };
+    let mut cursor = segment.open_list(postings, IndexRecordOption::Basic)?;
     while !cursor.docs().is_empty() {
         cursor.docs().iter().for_each(|doc| insert(&mut bits, *doc));
         cursor.advance();

@@ -16,15 +16,40 @@ pub(super) const BLOCK: usize = 8;
 const MANY: u32 = 15;
 /// Stands for a frequency of [`MANY`] or more where a bound is wanted.
 const ENDLESS: f32 = 1e30;
+/// By the bits of a block's members and by document: by how many bits the frequency of the document is to be shifted, −1 where it
+/// does not have the word.
+static SHIFTS: [[i32; BLOCK]; 256] = shifts();
+
+#[expect(clippy::indexing_slicing, reason = "it is computed by the compiler, which would notice")]
+const fn shifts() -> [[i32; BLOCK]; 256] {
+    let mut shifts = [[-1; BLOCK]; 256];
+    let mut members = 0;
+    while members < 256 {
+        let (mut document, mut shift) = (0, 0);
+        while document < BLOCK {
+            if members >> document & 1 == 1 {
+                shifts[members][document] = shift;
+                shift += 4;
+            }
+            document += 1;
+        }
+        members += 1;
+    }
+    shifts
+}
 
 /// The documents of a frequent word.
 pub(super) struct Dense {
     /// A bit for each that has the word.
     pub(super) members: Vec<u64>,
-    /// By block: four bits a document, at most [`MANY`].
-    frequencies: Vec<u32>,
+    /// By 64 documents: how many before them have the word.
+    ranks: Vec<u32>,
+    /// By document that has the word: four bits, at most [`MANY`]; and as many zeros as are read at once.
+    frequencies: Vec<u8>,
     /// Ascending: the documents that have it [`MANY`] times or more, and how often.
     many: Vec<(u32, u32)>,
+    /// How many documents have the word.
+    having: u32,
     /// By block: the most that a document of it scores for weight 1 under the segment's own average length, in 255ths of the
     /// highest score there is, rounded up.
     pub(super) most: Vec<u8>,
@@ -35,8 +60,10 @@ impl Dense {
     pub(super) fn room(having: u32, len: usize) -> Option<Dense> {
         (having as usize * SHARE >= len).then(|| Dense {
             members: vec![0; len.div_ceil(64)],
-            frequencies: vec![0; len.div_ceil(BLOCK)],
+            ranks: Vec::with_capacity(len.div_ceil(64)),
+            frequencies: vec![0; having as usize / 2 + 1 + size_of::<u64>()],
             many: Vec::new(),
+            having: 0,
             most: vec![0; len.div_ceil(BLOCK)],
         })
     }
@@ -45,12 +72,16 @@ impl Dense {
     #[inline]
     pub(super) fn insert(&mut self, doc: u32, frequency: u32, norm: f32) {
         let at = doc as usize;
+        while self.ranks.len() <= at / 64 {
+            self.ranks.push(self.having);
+        }
         if let Some(word) = self.members.get_mut(at / 64) {
             *word |= 1 << (at % 64);
         }
-        if let Some(frequencies) = self.frequencies.get_mut(at / BLOCK) {
-            *frequencies |= frequency.min(MANY) << (at % BLOCK * 4);
+        if let Some(pair) = self.frequencies.get_mut(self.having as usize / 2) {
+            *pair |= (frequency.min(MANY) as u8) << (self.having % 2 * 4);
         }
+        self.having += 1;
         if frequency >= MANY {
             self.many.push((doc, frequency));
         }
@@ -62,15 +93,13 @@ impl Dense {
     /// How often a document has the word.
     #[inline]
     pub(super) fn frequency(&self, doc: u32) -> u32 {
-        // The bits are far fewer than the frequencies, and mostly in the processor's cache.
         if contains(&self.members, doc) { self.frequency_of(doc) } else { 0 }
     }
 
-    /// The same without looking whether it has the word at all.
+    /// How often a document that has the word has it.
     #[inline]
     pub(super) fn frequency_of(&self, doc: u32) -> u32 {
-        let at = doc as usize;
-        let frequency = self.frequencies.get(at / BLOCK).copied().unwrap_or_default() >> (at % BLOCK * 4) & MANY;
+        let frequency = self.from(doc) & MANY;
         if frequency < MANY {
             return frequency;
         }
@@ -81,23 +110,39 @@ impl Dense {
     /// How often each document of a block has the word, or so often that it cannot score more.
     #[inline]
     pub(super) fn frequencies(&self, block: usize) -> [f32; BLOCK] {
-        let four = self.frequencies.get(block).copied().unwrap_or_default();
+        let members = self.members.get(block / 8).copied().unwrap_or_default() >> (block % 8 * BLOCK) & 0xFF;
+        let four = self.from((block * BLOCK) as u32);
         let mut frequencies = [0.0; BLOCK];
-        for (lane, frequency) in (0u32..).zip(&mut frequencies) {
-            let known = four >> (4 * lane) & MANY;
+        let Some(shifts) = SHIFTS.get(members as usize) else { return frequencies };
+        for (shift, frequency) in shifts.iter().zip(&mut frequencies) {
+            // The sign of a shift is spread over all bits.
+            let known = four >> (*shift & 31) & MANY & !(*shift >> 31).cast_unsigned();
             *frequency = if known < MANY { known as i32 as f32 } else { ENDLESS };
         }
         frequencies
     }
 
+    /// The frequencies of the first eight documents from `doc` on that have the word, four bits each.
+    #[inline]
+    fn from(&self, doc: u32) -> u32 {
+        let at = doc as usize / 64;
+        let before = self.members.get(at).copied().unwrap_or_default() & ((1 << (doc % 64)) - 1);
+        let rank = self.ranks.get(at).copied().unwrap_or_default() + before.count_ones();
+        let bytes = self.frequencies.get(rank as usize / 2..).and_then(|bytes| bytes.first_chunk::<8>());
+        (bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes)) >> (rank % 2 * 4)) as u32
+    }
+
     /// Asks for the frequencies of a block before they are needed.
     #[inline]
     pub(super) fn prefetch(&self, block: usize) {
-        prefetch(self.frequencies.get(block..=block).unwrap_or_default());
+        prefetch(self.members.get(block / 8..=block / 8).unwrap_or_default());
+        let rank = self.ranks.get(block / 8).copied().unwrap_or_default() as usize;
+        prefetch(self.frequencies.get(rank / 2..=rank / 2).unwrap_or_default());
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.members.len() * 8 + self.frequencies.len() * 4 + self.many.capacity() * 8 + self.most.len()
+        let words = self.members.len() * 8 + self.ranks.capacity() * 4;
+        words + self.frequencies.len() + self.many.capacity() * 8 + self.most.len()
     }
 }
 
@@ -118,4 +163,39 @@ pub(super) fn stretch(spread: Spread, average: f32) -> f32 {
     let norm = |length: f32, average: f32| 1.0 - B + B * length / average;
     let ratio = |length: f32| norm(length, average) / norm(length, spread.average);
     (1.0 / ratio(spread.shortest).min(ratio(spread.longest))).max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_dense_word_says_what_was_inserted(
+            len in 1usize..1_000, share in 1u32..17, seed in any::<u64>(), often in prop_oneof![Just(2u32), Just(40)],
+        ) {
+            let mut state = seed | 1;
+            let mut next = || { state ^= state << 13; state ^= state >> 7; state ^= state << 17; (state >> 33) as u32 };
+            let drawn = (0..len as u32).map(|doc| (doc, 1 + next() % often, next() % 16));
+            let inserted: BTreeMap<u32, u32> =
+                drawn.filter(|(.., chance)| *chance < share).map(|(doc, frequency, _)| (doc, frequency)).collect();
+            let Some(mut dense) = Dense::room(inserted.len() as u32, len) else { return Ok(()) };
+            for (doc, frequency) in &inserted {
+                dense.insert(*doc, *frequency, 1.0);
+            }
+            for block in 0..len.div_ceil(BLOCK) {
+                for (doc, bounded) in (block as u32 * BLOCK as u32..).zip(dense.frequencies(block)) {
+                    let frequency = inserted.get(&doc).copied().unwrap_or(0);
+                    prop_assert_eq!(dense.frequency(doc), frequency);
+                    prop_assert_eq!(bounded, if frequency < MANY { frequency as f32 } else { ENDLESS });
+                    let highest = (255.0 * contribution(1.0, frequency, 1.0) / contribution(1.0, 1, 0.0)).ceil() as u8;
+                    prop_assert!(frequency == 0 || dense.most[block] >= highest);
+                }
+            }
+        }
+    }
 }

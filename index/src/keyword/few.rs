@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tantivy::schema::IndexRecordOption;
 
 use super::bm25::contribution;
-use super::lists::{Cursor, WordList};
+use super::lists::{Cursor, Documents, Postings, WordList};
 use super::ranking::Ranking;
 use super::readable::contains;
 use super::segment::Segment;
@@ -126,9 +126,9 @@ impl Few {
 
     fn read(&self, segment: &Segment, bits: &[u64], list: &WordList) -> Result<Excerpt> {
         let mut found = Excerpt::default();
-        let open = || segment.open_list(list, IndexRecordOption::WithFreqs);
-        match &list.dense {
-            Some(dense) if self.docs.len() > bits.len() => {
+        let open = |postings: &Postings| segment.open_list(postings, IndexRecordOption::WithFreqs);
+        match &list.documents {
+            Documents::Dense(dense) if self.docs.len() > bits.len() => {
                 for ((word, rank), (members, admitted)) in (0u32..).zip(&self.ranks).zip(dense.members.iter().zip(bits)) {
                     for bit in ones(members & admitted) {
                         let doc = word * 64 + bit;
@@ -137,18 +137,18 @@ impl Few {
                     }
                 }
             }
-            Some(dense) => {
+            Documents::Dense(dense) => {
                 for (place, doc) in (0..).zip(&self.docs) {
                     found.push(place, dense.frequency(*doc));
                 }
             }
-            None if self.docs.len() < list.blocks() => {
-                let mut cursor = open()?;
+            Documents::Sparse(postings) if self.docs.len() < list.blocks() => {
+                let mut cursor = open(postings)?;
                 for (place, doc) in (0..).zip(&self.docs) {
                     found.push(place, cursor.frequency(*doc));
                 }
             }
-            None => self.scan(bits, &mut open()?, &mut found),
+            Documents::Sparse(postings) => self.scan(bits, &mut open(postings)?, &mut found),
         }
         found.postings.shrink_to_fit();
         Ok(found)

@@ -335,8 +335,9 @@ pub(crate) struct Indexed {
 
 /// What is indexed for a chunk: the terms of its title, of headings that its text does not begin with, of its text, and its
 /// identifiers, parted by spaces, and by [`FIELD_GAP`] where another field begins; and their number. Terms of titles and headings stand
-/// there as often as they count.
-pub(crate) fn indexed_terms(title: Option<&str>, headings: &[String], text: &str) -> Indexed {
+/// there as often as they count. The language is told where it is not `known`: an index that is made anew is in the languages that the
+/// catalog says, as highlights are.
+pub(crate) fn indexed_terms(title: Option<&str>, headings: &[String], text: &str, known: Option<Language>) -> Indexed {
     let mut context = String::new();
     let mut parts = Vec::new();
     let titles = title.into_iter().map(|title| (title, TITLE_WEIGHT));
@@ -351,7 +352,7 @@ pub(crate) fn indexed_terms(title: Option<&str>, headings: &[String], text: &str
     }
     context.push_str(text);
     parts.push((context.len(), 1));
-    let language = Language::of(&context);
+    let language = known.unwrap_or_else(|| Language::of(&context));
     let mut terms = analyze::terms_in(&context, language).into_iter().peekable();
     let mut joined = String::with_capacity(context.len());
     let mut count = 0u32;

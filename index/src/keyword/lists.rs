@@ -22,35 +22,40 @@ use crate::error::Result;
 pub(super) const POSTINGS: usize = 128;
 /// What the lists of one segment may take, in bytes, and in bytes for each of its chunks; beyond it they are made anew.
 const MAX_LIST_BYTES: usize = 1 << 20;
-const MAX_LIST_BYTES_PER_CHUNK: usize = 256;
+const MAX_LIST_BYTES_PER_CHUNK: usize = 128;
 
-/// The postings of a word in one segment.
+/// A word in one segment.
 pub(super) struct WordList {
-    postings: Postings,
     /// How many documents have the word, alive or not.
     pub(super) len: u32,
-    /// The documents, where they are many.
-    pub(super) dense: Option<Dense>,
+    /// Which ones.
+    pub(super) documents: Documents,
     /// Asked for again since unused lists were last dropped.
     used: AtomicBool,
 }
 
+/// The documents of a word.
+pub(super) enum Documents {
+    /// They are many.
+    Dense(Dense),
+    /// They are few.
+    Sparse(Postings),
+}
+
 /// Where the postings are.
-enum Postings {
+pub(super) enum Postings {
     Stored(TermInfo),
-    /// Documents and frequencies of a prefix.
+    /// Documents and frequencies of several terms that count as one word.
     Merged(Arc<[u32]>, Arc<[u32]>),
 }
 
 impl WordList {
     /// The list of a term of the dictionary.
     pub(super) fn stored(reader: &InvertedIndexReader, info: TermInfo, lengths: &[u8], spread: Spread) -> Result<WordList> {
-        let len = info.doc_freq;
-        WordList { postings: Postings::Stored(info), len, dense: None, used: AtomicBool::default() }
-            .measured(reader, lengths, spread)
+        WordList::new(info.doc_freq, Postings::Stored(info), reader, lengths, spread)
     }
 
-    /// The list of a prefix: ascending documents, and how often each has one of its terms.
+    /// The list of several terms as one word: ascending documents, and how often each has one of them.
     pub(super) fn merged(
         reader: &InvertedIndexReader,
         docs: Vec<u32>,
@@ -59,15 +64,16 @@ impl WordList {
         spread: Spread,
     ) -> Result<WordList> {
         let len = u32::try_from(docs.len()).unwrap_or(u32::MAX);
-        let postings = Postings::Merged(docs.into(), frequencies.into());
-        WordList { postings, len, dense: None, used: AtomicBool::default() }.measured(reader, lengths, spread)
+        WordList::new(len, Postings::Merged(docs.into(), frequencies.into()), reader, lengths, spread)
     }
 
-    /// With what is kept of it where its documents are many.
-    fn measured(mut self, reader: &InvertedIndexReader, lengths: &[u8], spread: Spread) -> Result<WordList> {
-        let Some(mut dense) = Dense::room(self.len, lengths.len()) else { return Ok(self) };
+    /// Where the documents are many, the postings are read and given up.
+    fn new(len: u32, postings: Postings, reader: &InvertedIndexReader, lengths: &[u8], spread: Spread) -> Result<WordList> {
+        let Some(mut dense) = Dense::room(len, lengths.len()) else {
+            return Ok(WordList { len, documents: Documents::Sparse(postings), used: AtomicBool::default() });
+        };
         let norms = norms(spread.average);
-        let mut cursor = self.open(reader, IndexRecordOption::WithFreqs)?;
+        let mut cursor = postings.open(reader, IndexRecordOption::WithFreqs)?;
         while !cursor.docs().is_empty() {
             for (&doc, &frequency) in cursor.docs().iter().zip(cursor.frequencies()) {
                 let code = lengths.get(doc as usize).copied().unwrap_or_default();
@@ -75,28 +81,33 @@ impl WordList {
             }
             cursor.advance();
         }
-        self.dense = Some(dense);
-        Ok(self)
+        Ok(WordList { len, documents: Documents::Dense(dense), used: AtomicBool::default() })
     }
 
-    /// A cursor over the blocks.
-    pub(super) fn open(&self, reader: &InvertedIndexReader, option: IndexRecordOption) -> Result<Cursor> {
-        Ok(match &self.postings {
-            Postings::Stored(info) => {
-                Cursor::Stored(Box::new(reader.read_block_postings_from_terminfo(info, option).map_err(TantivyError::from)?))
-            }
-            Postings::Merged(docs, frequencies) => Cursor::Merged { docs: docs.clone(), frequencies: frequencies.clone(), at: 0 },
-        })
-    }
-
-    /// How many blocks there are.
+    /// How many blocks of postings there are.
     pub(super) fn blocks(&self) -> usize {
         self.len as usize / POSTINGS + 1
     }
 
     fn bytes(&self) -> usize {
-        let merged = if let Postings::Merged(docs, _) = &self.postings { docs.len() * 8 } else { 0 };
-        size_of::<WordList>() + merged + self.dense.as_ref().map_or(0, Dense::bytes)
+        let documents = match &self.documents {
+            Documents::Dense(dense) => dense.bytes(),
+            Documents::Sparse(Postings::Merged(docs, _)) => docs.len() * 8,
+            Documents::Sparse(Postings::Stored(_)) => 0,
+        };
+        size_of::<WordList>() + documents
+    }
+}
+
+impl Postings {
+    /// A cursor over the blocks.
+    pub(super) fn open(&self, reader: &InvertedIndexReader, option: IndexRecordOption) -> Result<Cursor> {
+        Ok(match self {
+            Postings::Stored(info) => {
+                Cursor::Stored(Box::new(reader.read_block_postings_from_terminfo(info, option).map_err(TantivyError::from)?))
+            }
+            Postings::Merged(docs, frequencies) => Cursor::Merged { docs: docs.clone(), frequencies: frequencies.clone(), at: 0 },
+        })
     }
 }
 
@@ -104,7 +115,7 @@ impl WordList {
 pub(super) enum Cursor {
     /// Over tantivy's.
     Stored(Box<BlockSegmentPostings>),
-    /// Over those of a prefix, from `at`.
+    /// Over those of several terms, from `at`.
     Merged { docs: Arc<[u32]>, frequencies: Arc<[u32]>, at: usize },
 }
 

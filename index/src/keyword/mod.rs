@@ -1,11 +1,12 @@
 //! Keyword search: analysis, the index of chunks, and BM25 over what the caller may read.
 //!
 //! The index is derived from the catalog. It knows nothing of documents or ACLs: what a permit admits is a bitmap over it,
-//! made from `chunk → class`. Scores and statistics come from permitted chunks alone.
+//! made from the classes of chunks. Scores and statistics come from permitted chunks alone.
 
 mod analyze;
 mod bm25;
 mod bounds;
+mod by_class;
 mod clause;
 mod dense;
 mod few;

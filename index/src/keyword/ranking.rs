@@ -11,7 +11,7 @@ use super::bm25::{contribution, norms};
 use super::clause::eligible;
 use super::few::{Excerpt, ones};
 use super::index::KeywordSnapshot;
-use super::lists::{Cursor, POSTINGS, WordList};
+use super::lists::{Cursor, Documents, POSTINGS, WordList};
 use super::query::Question;
 use super::readable::{Part as Admitted, Readable, contains};
 use super::segment::Segment;
@@ -142,16 +142,16 @@ impl Ranking {
             let Words::Many(lists) = &part.words else { continue };
             if at != place {
                 at = place;
-                let open = |list: &Option<Arc<WordList>>| {
-                    let sparse = list.as_ref().filter(|list| list.dense.is_none());
-                    sparse.map(|list| part.segment.open_list(list, IndexRecordOption::WithFreqs)).transpose()
+                let open = |list: &Option<Arc<WordList>>| match list.as_ref().map(|list| &list.documents) {
+                    Some(Documents::Sparse(postings)) => part.segment.open_list(postings, IndexRecordOption::WithFreqs).map(Some),
+                    _ => Ok(None),
                 };
                 cursors = lists.iter().map(open).collect::<Result<_>>()?;
             }
             for ((weight, list), cursor) in self.weights.iter().zip(lists).zip(&mut cursors) {
-                let frequency = match list.as_ref().and_then(|list| list.dense.as_ref()) {
-                    Some(dense) => dense.frequency(doc),
-                    None => cursor.as_mut().map_or(0, |cursor| cursor.frequency(doc)),
+                let frequency = match list.as_ref().map(|list| &list.documents) {
+                    Some(Documents::Dense(dense)) => dense.frequency(doc),
+                    _ => cursor.as_mut().map_or(0, |cursor| cursor.frequency(doc)),
                 };
                 add(score, *weight, frequency, norm);
             }

@@ -1,7 +1,8 @@
 //! What one permit admits of the index, kept between searches: a bitmap per segment, and how many permitted chunks have a
 //! term.
 //!
-//! A bitmap is made from `chunk → class` once per permit and segment. When rows have changed since, only the pages that
+//! A bitmap is made once per permit and segment: from the documents of the permitted classes ([`super::by_class`]), or where these
+//! are many from `chunk → class`. When rows have changed since, only the pages that
 //! changed are read again: pages are shared between snapshots, so an unchanged one is the same allocation. Counts of terms
 //! are kept per segment for as long as its bitmap stays equal, so a write does not make every search count anew.
 
@@ -13,8 +14,9 @@ use parking_lot::Mutex;
 use tantivy::schema::IndexRecordOption;
 
 use super::bm25::Corpus;
+use super::by_class::Permitted;
 use super::few::{Few, Used};
-use super::lists::WordList;
+use super::lists::{Documents, WordList};
 use super::segment::Segment;
 use crate::access::{Bits, ClassNo, DEAD, Permit};
 use crate::error::Result;
@@ -68,8 +70,11 @@ impl Readable {
 
 impl Part {
     fn new(segment: &Segment, permit: &Bits, rows: &Rows<ClassNo>, used: &Arc<Used>, often: bool) -> Part {
-        let mut bits = vec![0; segment.len().div_ceil(64)];
-        set(&mut bits, segment, 0..segment.len(), permit, rows);
+        let (mut bits, unknown) = match segment.by_class.admitted(segment, permit, rows) {
+            Some(Permitted { bits, changed }) => (bits, changed),
+            None => (vec![0; segment.len().div_ceil(64)], std::iter::once(0..segment.len()).collect()),
+        };
+        unknown.into_iter().for_each(|docs| set(&mut bits, segment, docs, permit, rows));
         Part::of(segment, bits, used, often)
     }
 
@@ -94,9 +99,7 @@ impl Part {
         let mut bits: Option<Vec<u64>> = None;
         for page in changed.iter().filter(|page| (first..=last).contains(page)) {
             let bits = bits.get_or_insert_with(|| self.bits.clone());
-            let start = segment.chunks.partition_point(|chunk| chunk / PAGE_ROWS < *page);
-            let end = segment.chunks.partition_point(|chunk| chunk / PAGE_ROWS <= *page);
-            set(bits, segment, start..end, permit, rows);
+            set(bits, segment, segment.docs_of_page(*page), permit, rows);
         }
         match bits.filter(|bits| *bits != self.bits) {
             Some(bits) => Arc::new(Part::of(segment, bits, used, often)),
@@ -122,11 +125,11 @@ impl Part {
         if let Some(df) = self.df.lock().get(name).filter(|_| kept) {
             return Ok(*df);
         }
-        let df = match &list.dense {
-            Some(dense) => dense.members.iter().zip(&self.bits).map(|(a, b)| (a & b).count_ones()).sum(),
-            None => {
+        let df = match &list.documents {
+            Documents::Dense(dense) => dense.members.iter().zip(&self.bits).map(|(a, b)| (a & b).count_ones()).sum(),
+            Documents::Sparse(postings) => {
                 let mut df = 0;
-                let mut cursor = segment.open_list(list, IndexRecordOption::Basic)?;
+                let mut cursor = segment.open_list(postings, IndexRecordOption::Basic)?;
                 while !cursor.docs().is_empty() {
                     df += cursor.docs().iter().map(|doc| u32::from(self.contains(*doc))).sum::<u32>();
                     cursor.advance();

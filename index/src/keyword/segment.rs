@@ -4,6 +4,7 @@
 //! found by bisection. Dead chunks linger until the segment is merged: the rows in memory say what is alive.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,10 +20,12 @@ use tantivy::store::Compressor;
 use tantivy::termdict::TermStreamer;
 use tantivy::{BitSet, Index, IndexSettings, SegmentReader, TantivyDocument, TantivyError, Term};
 
-use super::lists::{Cursor, Lists, WordList};
+use super::by_class::ByClass;
+use super::lists::{Cursor, Lists, Postings, WordList};
 use super::query::Word;
 use crate::access::Bits;
 use crate::error::{Error, Result};
+use crate::rows::PAGE_ROWS;
 
 /// Parts the fields of a chunk (title, headings, text) in what is added; a phrase does not reach across it.
 pub(super) const FIELD_GAP: char = '\n';
@@ -43,6 +46,7 @@ pub(super) struct Segment {
     pub(super) spread: Spread,
     postings: Arc<InvertedIndexReader>,
     lists: Lists,
+    pub(super) by_class: ByClass,
 }
 
 /// How long the chunks of a segment are, in terms.
@@ -158,6 +162,7 @@ impl Segment {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             postings: reader.inverted_index(field)?,
             lists: Lists::new(chunks.len()),
+            by_class: ByClass::default(),
             segment,
             field,
             chunks,
@@ -179,6 +184,12 @@ impl Segment {
         let least = most.min(self.chunks.len().saturating_sub(last.checked_sub(chunk)? as usize + 1));
         let found = self.chunks.get(least..most)?.binary_search(&chunk).ok()?;
         u32::try_from(least + found).ok()
+    }
+
+    /// The documents whose chunks are in a page of rows.
+    pub(super) fn docs_of_page(&self, page: u32) -> Range<usize> {
+        let start = self.chunks.partition_point(|chunk| chunk / PAGE_ROWS < page);
+        start..self.chunks.partition_point(|chunk| chunk / PAGE_ROWS <= page)
     }
 
     /// The postings of a word; `None` when no chunk has it.
@@ -237,9 +248,9 @@ impl Segment {
         WordList::merged(&self.postings, docs, frequencies, &self.lengths, self.spread).map(Some)
     }
 
-    /// A cursor over a list of this segment.
-    pub(super) fn open_list(&self, list: &WordList, option: IndexRecordOption) -> Result<Cursor> {
-        list.open(&self.postings, option)
+    /// A cursor over postings of this segment.
+    pub(super) fn open_list(&self, postings: &Postings, option: IndexRecordOption) -> Result<Cursor> {
+        postings.open(&self.postings, option)
     }
 
     /// Every term of the dictionary.

@@ -7,7 +7,7 @@ use tantivy::fieldnorm::FieldNormReader;
 
 use super::bm25::{B, K1};
 use super::query::{Clause, Question, Word};
-use super::{Corpus, KeywordIndex, Ranking};
+use super::{Corpus, KeywordIndex, Language, Ranking, indexed_terms};
 use crate::access::{ClassNo, DEAD, Permit};
 use crate::rows::Rows;
 
@@ -355,4 +355,13 @@ fn equal_scores_are_equal_by_ordering() {
     let mut case = Case::new();
     case.add((0..1_000).map(|_| (1, vec![vec!["w0".to_owned(), "w1".to_owned()]])).collect());
     assert_eq!(case.compare(&Permit::of_classes([1]), &Question::parse("w0 w1"), 10, 1), 10);
+}
+
+#[test]
+fn a_known_language_is_not_told_again() {
+    let text = "The houses of the street were running out of their names";
+    let indexed = |code| indexed_terms(None, &[], text, Some(Language::of_code(code)));
+    let (english, german) = (indexed("eng"), indexed("deu"));
+    assert_eq!((english.language.code(), german.language.code()), ("eng", "deu"));
+    assert!(english.terms.contains("run ") && !german.terms.contains("run "), "{} {}", english.terms, german.terms);
 }

@@ -17,7 +17,7 @@ use tantivy::schema::IndexRecordOption;
 use super::bm25::contribution;
 use super::bounds::{DRIFT, DenseWord, Range, Reaching, add_most, reach, refine};
 use super::dense::{BLOCK, Dense, SLACK, stretch};
-use super::lists::{Cursor, WordList};
+use super::lists::{Cursor, Documents, WordList};
 use super::ranking::Ranking;
 use super::readable::contains;
 use super::segment::Segment;
@@ -158,12 +158,15 @@ impl<'a> Search<'a> {
         let mut dense = Vec::new();
         for (list, &weight) in leaf.lists.iter().zip(&ranking.weights) {
             let Some(list) = list.as_deref() else { continue };
-            if let Some(known) = &list.dense {
-                dense.push(DenseWord { dense: known, weight: weight * highest, unit: weight * unit });
-                words.push(Word::Dense { dense: known, weight });
-            } else {
-                let cursor = leaf.segment.open_list(list, IndexRecordOption::WithFreqs)?;
-                words.push(Word::Sparse { cursor, weight, scores: Vec::new() });
+            match &list.documents {
+                Documents::Dense(known) => {
+                    dense.push(DenseWord { dense: known, weight: weight * highest, unit: weight * unit });
+                    words.push(Word::Dense { dense: known, weight });
+                }
+                Documents::Sparse(postings) => {
+                    let cursor = leaf.segment.open_list(postings, IndexRecordOption::WithFreqs)?;
+                    words.push(Word::Sparse { cursor, weight, scores: Vec::new() });
+                }
             }
         }
         dense.sort_by(|a, b| b.weight.total_cmp(&a.weight));
@@ -310,7 +313,7 @@ impl<'a> Search<'a> {
     fn score(&self, place: u32, doc: u32) -> f32 {
         let norm = self.ranking.norm(self.leaf.segment, doc);
         self.words.iter().fold(0.0, |sum, word| match word {
-            Word::Dense { dense, weight } => match dense.frequency_of(doc) {
+            Word::Dense { dense, weight } => match dense.frequency(doc) {
                 0 => sum,
                 frequency => sum + contribution(*weight, frequency, norm),
             },
