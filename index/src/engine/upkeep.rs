@@ -1,5 +1,5 @@
 //! The background work of an engine: one thread brings the codes of vectors into memory after an open, seals and merges
-//! segments of them, and builds their clusters.
+//! segments of them, and builds their clusters and their graph.
 //!
 //! Nothing depends on it but speed: rows that are not sealed are scanned in the tail. It holds no lock while it works, and
 //! the lock of the state for as long as it takes to swap the result in.
@@ -12,13 +12,13 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::state::{State, View};
 use crate::error::Result;
-use crate::vector::{ClustersWanted, Shelf, VectorSnapshot, clusters_wanted, plan};
+use crate::vector::{Shelf, clusters_wanted, graph_wanted, plan};
 
 /// How often a swap is prepared beside the lock before it is prepared under it.
 const SWAPS_BESIDE_LOCK: usize = 3;
 /// Writers go first where something was written within this time.
 const WRITERS_FIRST: Duration = Duration::from_secs(1);
-/// Building clusters then rests so many times as long as it worked.
+/// What takes long then rests so many times as long as it worked.
 const REST: u32 = 2;
 
 /// The thread, and how to reach it.
@@ -146,35 +146,50 @@ enum Work {
     Rest(Option<Instant>),
 }
 
-/// Seals or merges once, else builds the clusters of one segment: of one that can wait for them only to `settle`.
+/// Seals or merges once, else builds the clusters of one segment, else the graph: what can wait for it only to `settle`.
 fn work(state: &RwLock<State>, shelf: &mut Shelf, settle: bool, stopped: impl Fn() -> bool) -> Result<Work> {
     if step(state, shelf)? {
         return Ok(Work::Done);
     }
-    let vectors = state.read().view.vectors.clone();
-    match clusters_wanted(&vectors, shelf.sizes) {
+    let view = state.read().view.clone();
+    let vectors = &view.vectors;
+    if let Some((wanted, wait)) = clusters_wanted(vectors, shelf.sizes) {
+        if !wait.is_zero() && !settle {
+            return Ok(Work::Rest(Some(Instant::now() + wait)));
+        }
+        let built =
+            beside(state, shelf, &stopped, |go_on| wanted.build(vectors, || go_on() && wanted.is_in(&state.read().view.vectors)))?;
+        // Left undone because the segment is gone: there may be another. Because of a stop: the caller sees to it.
+        let done = built || stopped() || !wanted.is_in(&state.read().view.vectors);
+        return Ok(if done { Work::Done } else { Work::Rest(None) });
+    }
+    match graph_wanted(vectors, shelf.sizes) {
         None => Ok(Work::Rest(None)),
-        Some((_, wait)) if !wait.is_zero() && !settle => Ok(Work::Rest(Some(Instant::now() + wait))),
-        Some((wanted, _)) => match cluster(&wanted, &vectors, state, shelf, stopped)? {
-            true => Ok(Work::Done),
-            false => Ok(Work::Rest(None)),
-        },
+        Some(wait) if !wait.is_zero() && !settle => Ok(Work::Rest(Some(Instant::now() + wait))),
+        Some(_) => {
+            let files = shelf.graph_files(view.seq);
+            let built = beside(state, shelf, &stopped, |go_on| files.build(vectors, go_on))?;
+            let Some(graph) = built else { return Ok(if stopped() { Work::Done } else { Work::Rest(None) }) };
+            swap(state, |view| view.vectors.link(graph.clone()));
+            // Where much was written since, it waits, lest nothing else is done.
+            Ok(Work::Rest(
+                graph_wanted(&state.read().view.vectors, shelf.sizes).map(|wait| Instant::now() + wait.max(WRITERS_FIRST)),
+            ))
+        }
     }
 }
 
-/// Builds the clusters of one segment; false when they cannot be built. Segments are sealed and merged in between, since it
-/// takes long, and writers go first.
-fn cluster(
-    wanted: &ClustersWanted,
-    vectors: &VectorSnapshot,
+/// Does what takes long. Segments are sealed and merged in between, and writers go first.
+fn beside<T>(
     state: &RwLock<State>,
     shelf: &mut Shelf,
     stopped: impl Fn() -> bool,
-) -> Result<bool> {
+    long: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T>,
+) -> Result<T> {
     let mut failed = None;
     let mut seq = state.read().view.seq;
     let (mut begun, mut written) = (Instant::now(), None);
-    let built = wanted.build(vectors, || {
+    let done = long(&mut || {
         let worked = begun.elapsed();
         if let Err(error) = step(state, shelf) {
             failed = Some(error);
@@ -187,13 +202,9 @@ fn cluster(
             std::thread::sleep(worked * REST);
         }
         begun = Instant::now();
-        failed.is_none() && !stopped() && wanted.is_in(&state.read().view.vectors)
+        failed.is_none() && !stopped()
     })?;
-    match failed {
-        Some(error) => Err(error),
-        // Left undone because the segment is gone: there may be another. Because of a stop: the caller sees to it.
-        None => Ok(built || stopped() || !wanted.is_in(&state.read().view.vectors)),
-    }
+    failed.map_or(Ok(done), Err)
 }
 
 /// Seals or merges once; false when there is nothing to do.
@@ -201,25 +212,25 @@ fn step(state: &RwLock<State>, shelf: &mut Shelf) -> Result<bool> {
     let view = state.read().view.clone();
     let Some(sealing) = plan(&view.vectors, &view.classes, shelf.sizes) else { return Ok(false) };
     let made = shelf.seal(&view.vectors, &sealing, view.seq)?;
+    swap(state, |View { vectors, classes, .. }| vectors.adopt(classes, &sealing, made.clone()));
+    shelf.delete(&sealing);
+    Ok(true)
+}
+
+/// Changes the view: beside the lock, unless others change it again and again.
+fn swap(state: &RwLock<State>, change: impl Fn(&mut View)) {
     for _ in 0..SWAPS_BESIDE_LOCK {
         let before = state.read().view.clone();
         let mut next = View::clone(&before);
-        next.vectors.adopt(&before.classes, &sealing, made.clone());
+        change(&mut next);
         let mut state = state.write();
         if Arc::ptr_eq(&state.view, &before) {
             state.view = Arc::new(next);
-            drop(state);
-            shelf.delete(&sealing);
-            return Ok(true);
+            return;
         }
     }
-    {
-        let mut state = state.write();
-        let mut next = View::clone(&state.view);
-        let View { vectors, classes, .. } = &mut next;
-        vectors.adopt(classes, &sealing, made);
-        state.view = Arc::new(next);
-    }
-    shelf.delete(&sealing);
-    Ok(true)
+    let mut state = state.write();
+    let mut next = View::clone(&state.view);
+    change(&mut next);
+    state.view = Arc::new(next);
 }

@@ -117,7 +117,12 @@ pub(super) fn replace(path: &Path, parts: &[&[u8]]) -> Result<()> {
     let fresh = path.with_extension("new");
     let mut file = File::create(&fresh).map_err(Error::io(&fresh))?;
     parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all()).map_err(Error::io(&fresh))?;
-    std::fs::rename(&fresh, path).map_err(Error::io(path))?;
+    put_in_place(&fresh, path)
+}
+
+/// Gives a file that is whole and on disk its name.
+pub(super) fn put_in_place(fresh: &Path, path: &Path) -> Result<()> {
+    std::fs::rename(fresh, path).map_err(Error::io(path))?;
     let dir = path.parent().unwrap_or(Path::new("."));
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io(dir))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::graph::Graph;
 use super::segment::Segment;
 use crate::access::ClassNo;
 use crate::rows::Rows;
@@ -13,12 +14,13 @@ pub(super) struct Held {
     /// By 64 rows: a bit for each row that died or took another class.
     stale: Rows<u64>,
     stale_rows: u32,
+    linked: bool,
 }
 
 impl Held {
     /// A segment beside the classes that its rows have now.
     pub(super) fn new(segment: Arc<Segment>, classes: &Rows<ClassNo>) -> Held {
-        let mut held = Held { segment: segment.clone(), stale: Rows::default(), stale_rows: 0 };
+        let mut held = Held { segment: segment.clone(), stale: Rows::default(), stale_rows: 0, linked: false };
         for (class, rows) in segment.runs() {
             for (at, chunk) in rows.clone().zip(segment.chunks().get(rows.start as usize..rows.end as usize).unwrap_or_default()) {
                 if classes.get(u32::from_le_bytes(*chunk)) != class {
@@ -42,6 +44,16 @@ impl Held {
         }
         *self.stale.get_mut(at / 64) ^= 1 << (at % 64);
         self.stale_rows = if stale { self.stale_rows + 1 } else { self.stale_rows - 1 };
+    }
+
+    /// Notes whether the graph holds all its rows.
+    pub(super) fn link(&mut self, graph: &Graph) {
+        self.linked = self.segment.chunks().iter().all(|chunk| graph.holds(u32::from_le_bytes(*chunk)));
+    }
+
+    /// True when the graph holds all its rows.
+    pub(super) fn is_linked(&self) -> bool {
+        self.linked
     }
 
     /// How many rows are no longer as they were sealed.

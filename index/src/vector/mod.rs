@@ -8,6 +8,7 @@ mod clusters;
 mod cut;
 mod exact;
 mod files;
+mod graph;
 mod held;
 mod kernel;
 mod kernels;
@@ -24,7 +25,7 @@ mod tests;
 
 pub(crate) use kernel::dot;
 pub(crate) use search::{Depth, Scope};
-pub(crate) use shelf::{ClustersWanted, Shelf, Sizes, clusters_wanted, plan};
+pub(crate) use shelf::{Shelf, Sizes, clusters_wanted, graph_wanted, plan};
 pub(crate) use snapshot::VectorSnapshot;
 pub(crate) use store::{Stored, VectorStore};
 

@@ -53,7 +53,7 @@ pub(super) fn encode_signs_of(vector: &[f32], code: &mut Vec<u64>) {
 
 /// The values that an int8 code stands for.
 pub(super) fn decode(code: &[u8], dimensions: usize) -> Vec<f32> {
-    let step = code.first_chunk::<4>().map_or(0.0, |step| f32::from_le_bytes(*step));
+    let step = step(code);
     let values = code.iter().skip(HEAD_BYTES).take(dimensions);
     values.map(|value| (f32::from(*value) - 128.0) * step).collect()
 }
@@ -121,6 +121,35 @@ impl QueryCode {
         let estimate = f64::from(product) * self.step * f64::from(f32::from_le_bytes(*step));
         (estimate, self.shared_error + self.length * f64::from(f32::from_le_bytes(*error)))
     }
+}
+
+/// The values of an int8 code, as other codes are compared with it.
+#[derive(Debug)]
+pub(super) struct Values {
+    values: Vec<i8>,
+    sum: i32,
+    step: f32,
+}
+
+impl Values {
+    /// Takes a code apart.
+    pub(super) fn new(code: &[u8]) -> Values {
+        let values: Vec<i8> = code.get(HEAD_BYTES..).unwrap_or_default().iter().map(|value| (value ^ 0x80).cast_signed()).collect();
+        Values { sum: values.iter().map(|value| i32::from(*value)).sum(), values, step: step(code) }
+    }
+
+    /// The inner product of what the two codes stand for.
+    #[inline]
+    pub(super) fn product(&self, code: &[u8]) -> f32 {
+        let product = (kernels().dot)(code.get(HEAD_BYTES..).unwrap_or_default(), &self.values, self.sum);
+        product as f32 * self.step * step(code)
+    }
+}
+
+/// The step of an int8 code.
+#[inline]
+fn step(code: &[u8]) -> f32 {
+    code.first_chunk::<4>().map_or(0.0, |step| f32::from_le_bytes(*step))
 }
 
 /// The sixteen levels of a query, as bits: level `u` stands for `(2u − 15)/15` of where values are cut.

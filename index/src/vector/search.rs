@@ -7,9 +7,10 @@
 
 use std::ops::Range;
 
-use super::clusters::{Probe, probe};
+use super::clusters::{Probe, probe, read_nearest};
 use super::cut::{Judged, descending};
 use super::exact::Exact;
+use super::graph::{Graph, walk};
 use super::held::Held;
 use super::quantize::QueryCode;
 use super::scan::{Near, STEP_ROWS};
@@ -30,6 +31,14 @@ const PATIENCE: usize = 256;
 const PROBED_FROM_ONE_IN: u32 = 3;
 /// Fewer permitted rows than these are scanned: over 100,000 a probe took a tenth longer than the scan.
 const MIN_PROBED_ROWS: u32 = 262_144;
+/// The graph is walked where the caller may read at least one row in so many, and no fewer than these.
+const WALKED_FROM_ONE_IN: u32 = 5;
+const MIN_WALKED_ROWS: u32 = 131_072;
+/// A walk begins at the best rows of so many clusters, and at so many rows.
+const FIRST_CLUSTERS: usize = 256;
+const BEGINNINGS: usize = 128;
+/// It keeps so many rows that the caller may read, at least, as far as chance goes.
+const MIN_WIDTH: usize = 96;
 /// Rows whose bytes are asked for ahead.
 pub(super) const AHEAD_ROWS: usize = 8;
 
@@ -99,9 +108,17 @@ impl VectorSnapshot {
         }
         let keep = MIN_CANDIDATES.max(CANDIDATES_PER_RESULT * limit);
 
-        let (mut candidates, whole) = self.near(scope, &code, keep, depth);
+        let parts = self.parts(scope);
+        let walked = self.walked(scope, &code, depth, &parts);
+        let parts = parts.iter().filter(|part| walked.is_none() || !part.held.is_linked());
+        let (mut candidates, whole) = self.near(scope, &code, keep, depth, parts);
 
         let mut search = Exact::new(self, query, &code, limit);
+        if let Some(mut walked) = walked {
+            search.offer(&walked, |_, _| true);
+            walked.sort_unstable();
+            candidates.retain(|(_, chunk)| walked.binary_search(chunk).is_err());
+        }
         if whole {
             let chunks: Vec<u32> = candidates.into_iter().map(|(_, chunk)| chunk).collect();
             search.offer(&chunks, |_, _| true);
@@ -131,22 +148,69 @@ impl VectorSnapshot {
         scored.into_iter().take(limit).map(|(_, _, chunk, score)| (chunk, score)).collect()
     }
 
+    /// The segments, with the rows that the caller may read.
+    pub(super) fn parts(&self, scope: &Scope<'_>) -> Vec<Part<'_>> {
+        let count = scope.permitted.iter().count();
+        let part = |held| Part::new(held, held.segment.permitted(scope.permitted, count));
+        self.segments().iter().map(part).collect()
+    }
+
+    /// The nearest permitted rows of the graph. `None` where the caller may read little of it, or little of what is near the query.
+    fn walked(&self, scope: &Scope<'_>, code: &QueryCode, depth: Depth, parts: &[Part<'_>]) -> Option<Vec<u32>> {
+        let graph = self.graph()?;
+        let linked = || parts.iter().filter(|part| part.held.is_linked());
+        let permitted: u32 = linked().map(|part| part.rows).sum();
+        let all: u32 = linked().map(|part| part.held.segment.len()).sum();
+        if permitted < MIN_WALKED_ROWS || permitted.saturating_mul(WALKED_FROM_ONE_IN) < all {
+            return None;
+        }
+        self.walk_of(graph, scope, code, depth, linked(), (permitted, all))
+    }
+
+    /// The nearest permitted rows of these parts, which the graph holds; of `rows`, permitted and all. `None` where the caller may read
+    /// little of what is near the query.
+    pub(super) fn walk_of<'a>(
+        &'a self,
+        graph: &Graph,
+        scope: &Scope<'_>,
+        code: &QueryCode,
+        depth: Depth,
+        linked: impl Iterator<Item = &'a Part<'a>>,
+        (permitted, all): (u32, u32),
+    ) -> Option<Vec<u32>> {
+        let probes: Option<Vec<Probe<'_>>> =
+            linked.map(|part| Some(Probe::new(part.held, part.held.segment.clusters()?, &part.permitted))).collect();
+        let mut near = Near::new(scope, code, BEGINNINGS);
+        if !read_nearest(&probes?, permitted, code, FIRST_CLUSTERS, &mut near) {
+            return None;
+        }
+        let (from, _) = near.finish();
+        let share = f64::from(permitted) / f64::from(all);
+        let width = MIN_WIDTH.max(depth.count() + depth.count() / 2) as f64 / share;
+        let mut found = walk(graph, self, code, from.into_iter().map(|(_, chunk)| chunk), width as usize);
+        found.retain(|chunk| scope.admits(Some(scope.classes.get(*chunk)), *chunk));
+        (found.len() as f64 >= width * share / 2.0).then_some(found)
+    }
+
     /// The `keep` permitted rows whose signs are closest to the query, and whether they are all permitted rows. Where the caller
     /// may read much, they are those of the clusters that matter.
-    fn near(&self, scope: &Scope<'_>, code: &QueryCode, keep: usize, depth: Depth) -> (Vec<Judged>, bool) {
+    fn near<'a>(
+        &'a self,
+        scope: &Scope<'_>,
+        code: &QueryCode,
+        keep: usize,
+        depth: Depth,
+        parts: impl Iterator<Item = &'a Part<'a>>,
+    ) -> (Vec<Judged>, bool) {
         let mut near = Near::new(scope, code, keep);
-        let count = scope.permitted.iter().count();
-        let mut probes = Vec::new();
-        let mut probed = 0;
-        for held in self.segments() {
-            let permitted = held.segment.permitted(scope.permitted, count);
-            let rows: u32 = permitted.iter().map(|rows| rows.end - rows.start).sum();
-            match held.segment.clusters() {
-                Some(clusters) if rows.saturating_mul(PROBED_FROM_ONE_IN) >= held.segment.len() => {
-                    probes.push((Probe::new(held, clusters, &permitted), permitted));
-                    probed += rows;
+        let (mut probes, mut probed) = (Vec::new(), Vec::new());
+        for part in parts {
+            match part.held.segment.clusters() {
+                Some(clusters) if part.rows.saturating_mul(PROBED_FROM_ONE_IN) >= part.held.segment.len() => {
+                    probes.push(Probe::new(part.held, clusters, &part.permitted));
+                    probed.push(part);
                 }
-                _ => scan(&mut near, held, code, &permitted),
+                _ => scan(&mut near, part.held, code, &part.permitted),
             }
         }
         for page in self.tail().pages() {
@@ -155,9 +219,9 @@ impl VectorSnapshot {
                 scope.admits(self.waiting(chunk, scope.classes), chunk).then_some(chunk)
             });
         }
-        let (probes, permitted): (Vec<Probe<'_>>, Vec<_>) = probes.into_iter().unzip();
-        if probed < MIN_PROBED_ROWS || !probe(self, &probes, probed, code, depth, &mut near) {
-            probes.iter().zip(&permitted).for_each(|(probe, permitted)| scan(&mut near, probe.held, code, permitted));
+        let rows = probed.iter().map(|part| part.rows).sum();
+        if rows < MIN_PROBED_ROWS || !probe(self, &probes, rows, code, depth, &mut near) {
+            probed.iter().for_each(|part| scan(&mut near, part.held, code, &part.permitted));
         }
         near.finish()
     }
@@ -183,6 +247,20 @@ impl VectorSnapshot {
             piece.extend(page.chunks().iter().filter(permitted));
             each(&piece, &|_, _| true);
         }
+    }
+}
+
+/// A segment, with the rows that the caller may read.
+pub(super) struct Part<'a> {
+    held: &'a Held,
+    permitted: Vec<Range<u32>>,
+    /// How many those are.
+    pub(super) rows: u32,
+}
+
+impl<'a> Part<'a> {
+    fn new(held: &'a Held, permitted: Vec<Range<u32>>) -> Part<'a> {
+        Part { held, rows: permitted.iter().map(|rows| rows.end - rows.start).sum(), permitted }
     }
 }
 

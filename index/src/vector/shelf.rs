@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::clusters::{self, Clusters};
 use super::files::replace;
+use super::graph::{self, Graph};
 use super::held::Held;
 use super::segment::{Origin, Segment, path};
 use super::snapshot::VectorSnapshot;
@@ -53,6 +54,8 @@ const MERGE_SEGMENTS: usize = 8;
 const MAX_STALE_PERCENT: u64 = 20;
 /// A segment that others may be merged with stays so long without clusters: where much is written it is soon replaced.
 const YOUNG: Duration = Duration::from_secs(60);
+/// A graph is built anew when one in so many rows is not in it, or in it and dead.
+const GRAPH_LACKS_ONE_IN: u32 = 4;
 
 /// The folder of segments, open for writing.
 #[derive(Debug)]
@@ -90,6 +93,9 @@ impl Shelf {
             let known: HashSet<u32> = segments.iter().map(|segment| segment.id()).collect();
             for file in std::fs::read_dir(dir).map_err(Error::io(dir))?.filter_map(|file| Some(file.ok()?.path())) {
                 let Some(name) = file.file_name().and_then(|name| name.to_str()) else { continue };
+                if name.starts_with("graph.") && name.ends_with(".new") {
+                    std::fs::remove_file(&file).map_err(Error::io(&file))?;
+                }
                 let Some(number) = name.strip_prefix("signs-").or(name.strip_prefix("clusters-")) else { continue };
                 let id = number.split('.').next().and_then(|number| number.parse::<u32>().ok()).unwrap_or(0);
                 shelf.next = shelf.next.max(id + 1);
@@ -98,7 +104,8 @@ impl Shelf {
                 }
             }
         }
-        Ok((shelf, Segments(segments)))
+        let graph = shelf.open_graph(write);
+        Ok((shelf, Segments { all: segments, graph }))
     }
 
     /// Writes the segment of a sealing and the list that names it; nothing to write gives none. `seq` is that of the view
@@ -147,18 +154,60 @@ impl Shelf {
         }
     }
 
+    /// Opens the graph, when it is there; a damaged or foreign one is deleted with `write`.
+    fn open_graph(&self, write: bool) -> Option<Arc<Graph>> {
+        let path = graph::path(&self.dir);
+        if !path.exists() {
+            return None;
+        }
+        let opened = Graph::open(&self.dir, &self.origin);
+        if let Err(error) = &opened {
+            tracing::warn!(%error, "the graph of vectors cannot be used; it is built anew");
+            if write {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+        opened.ok().map(Arc::new)
+    }
+
+    /// Where the graph is built of a snapshot whose view is at `seq`.
+    pub(crate) fn graph_files(&self, seq: u64) -> GraphFiles {
+        GraphFiles { dir: self.dir.clone(), origin: Origin { seq, ..self.origin.clone() } }
+    }
+
     fn list(&self) -> PathBuf {
         self.dir.join("segments")
     }
 }
 
-/// Segments as they were opened.
+/// Segments as they were opened, and their graph.
 #[derive(Debug, Default)]
-pub(crate) struct Segments(pub(super) Vec<Arc<Segment>>);
+pub(crate) struct Segments {
+    pub(super) all: Vec<Arc<Segment>>,
+    pub(super) graph: Option<Arc<Graph>>,
+}
 
 /// A segment that was just written.
 #[derive(Clone, Debug)]
 pub(crate) struct NewSegment(pub(super) Arc<Segment>);
+
+/// Where a graph is built.
+#[derive(Debug)]
+pub(crate) struct GraphFiles {
+    dir: PathBuf,
+    origin: Origin,
+}
+
+impl GraphFiles {
+    /// Builds the graph of all rows that have clusters. `None` when `go_on` said no.
+    pub(crate) fn build(&self, vectors: &VectorSnapshot, go_on: impl FnMut() -> bool) -> Result<Option<NewGraph>> {
+        Ok(graph::build(&self.dir, &self.origin, vectors, go_on)?.map(|graph| NewGraph(Arc::new(graph))))
+    }
+}
+
+/// A graph that was just built.
+#[derive(Clone, Debug)]
+pub(crate) struct NewGraph(pub(super) Arc<Graph>);
 
 /// What is to be done next, when anything is.
 pub(crate) fn plan(vectors: &VectorSnapshot, classes: &Rows<ClassNo>, sizes: Sizes) -> Option<Sealing> {
@@ -215,6 +264,19 @@ impl ClustersWanted {
     pub(crate) fn is_in(&self, vectors: &VectorSnapshot) -> bool {
         vectors.segments().iter().any(|held| held.segment.id() == self.0.id())
     }
+}
+
+/// Whether a graph should be built, and how long it can wait: where much is written it would soon lack much again. Fewer rows than a
+/// full segment holds are scanned as fast.
+pub(crate) fn graph_wanted(vectors: &VectorSnapshot, sizes: Sizes) -> Option<Duration> {
+    let clustered = || vectors.segments().iter().filter(|held| held.segment.clusters().is_some());
+    let live = |held: &Held| held.segment.len() - held.stale_rows();
+    let all: u32 = clustered().map(live).sum();
+    let linked: u32 = clustered().filter(|held| held.is_linked()).map(live).sum();
+    let dead = vectors.graph().map_or(0, |graph| graph.len().saturating_sub(linked));
+    let lacks = |rows: u32| rows.saturating_mul(GRAPH_LACKS_ONE_IN) > all;
+    let youngest = clustered().map(|held| held.segment.age()).min().unwrap_or_default();
+    (all >= sizes.full() && (lacks(all - linked) || lacks(dead))).then(|| YOUNG.saturating_sub(youngest))
 }
 
 /// These segments become one of the rows that are still as they were sealed. A row that moved away and back is in a later

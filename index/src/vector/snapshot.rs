@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use super::files::RowMap;
+use super::graph::Graph;
 use super::held::Held;
 use super::quantize;
 use super::segment::Segment;
-use super::shelf::{NewSegment, Sealing, Segments};
+use super::shelf::{NewGraph, NewSegment, Sealing, Segments};
 use super::store::{Stored, VectorStore, dot_le};
 use super::tail::Tail;
 use crate::access::{ClassNo, DEAD};
@@ -27,6 +28,7 @@ pub(crate) struct VectorSnapshot {
     rows: RowMap,
     codes: RowMap,
     segments: Vec<Held>,
+    graph: Option<Arc<Graph>>,
     tail: Tail,
     /// By chunk.
     places: Rows<Place>,
@@ -64,13 +66,15 @@ impl VectorSnapshot {
     pub(crate) fn new(store: &VectorStore, segments: Segments, classes: &Rows<ClassNo>) -> VectorSnapshot {
         let mut snapshot = VectorSnapshot::default();
         snapshot.read_from(store.stored());
-        segments.0.into_iter().for_each(|segment| snapshot.hold(segment, classes));
+        snapshot.graph = segments.graph;
+        segments.all.into_iter().for_each(|segment| snapshot.hold(segment, classes));
         snapshot
     }
 
     /// Brings into memory what searches read all over, as long as `go_on` says so: the codes. Full vectors stay on disk.
     pub(crate) fn warm(&self, go_on: impl Fn() -> bool) {
         self.segments.iter().take_while(|_| go_on()).for_each(|held| held.segment.warm());
+        self.graph.iter().take_while(|_| go_on()).for_each(|graph| graph.warm());
         self.codes.warm(go_on);
     }
 
@@ -183,14 +187,22 @@ impl VectorSnapshot {
                 self.places.get_mut(chunk).seal(segment.id(), at);
             }
         }
+        self.graph.iter().for_each(|graph| held.link(graph));
         self.segments.push(held);
     }
 
-    /// Checks every byte of every segment, and that no row is found twice; a line for each segment that is damaged or holds
+    /// Takes a graph that was built in place of the one it has.
+    pub(crate) fn link(&mut self, graph: NewGraph) {
+        self.segments.iter_mut().for_each(|held| held.link(&graph.0));
+        self.graph = Some(graph.0);
+    }
+
+    /// Checks every byte of the graph and of every segment, and that no row is found twice; a line for each segment that is damaged or holds
     /// such a row.
     pub(crate) fn verify(&self) -> Vec<String> {
         let mut found: Rows<bool> = Rows::default();
-        let mut wrong = Vec::new();
+        let mut wrong: Vec<String> =
+            self.graph.iter().filter_map(|graph| graph.verify().err()).map(|error| error.to_string()).collect();
         for held in &self.segments {
             wrong.extend(held.segment.verify().err().map(|error| error.to_string()));
             let rows = (0..).zip(held.segment.chunks()).filter(|(at, _)| !held.is_stale(*at));
@@ -221,6 +233,10 @@ impl VectorSnapshot {
 
     pub(super) fn segments(&self) -> &[Held] {
         &self.segments
+    }
+
+    pub(super) fn graph(&self) -> Option<&Graph> {
+        self.graph.as_deref()
     }
 
     pub(super) fn tail(&self) -> &Tail {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::held::Held;
 use super::shelf::{Sealing, Segments, Sizes, plan};
 use super::*;
 use crate::access::{Bits, ClassNo, DEAD};
@@ -460,4 +461,122 @@ fn clusters_are_opened_again_and_noticed_when_damaged() {
     std::fs::write(&path, &whole[..whole.len() - 64]).unwrap();
     index.reopen();
     assert!(!there(&index));
+}
+
+/// The index of [`clustered`] with a graph.
+fn linked() -> (Index, Vec<Vec<f32>>) {
+    let (mut index, topics) = clustered();
+    assert_eq!(graph_wanted(&index.snapshot, Sizes { seal_rows: 2_000 }), None);
+    assert!(graph_wanted(&index.snapshot, index.shelf.sizes).unwrap() > Duration::from_secs(1));
+    let files = index.shelf.graph_files(index.seq);
+    assert!(files.build(&index.snapshot, || false).unwrap().is_none());
+    let graph = files.build(&index.snapshot, || true).unwrap().unwrap();
+    index.snapshot.link(graph);
+    assert_eq!(graph_wanted(&index.snapshot, index.shelf.sizes), None);
+    assert!(index.snapshot.verify().is_empty() && index.snapshot.segments()[0].is_linked());
+    let left = std::fs::read_dir(index.dir.path()).unwrap().filter(|file| {
+        let name = file.as_ref().unwrap().file_name();
+        name.to_str().unwrap().ends_with(".new")
+    });
+    assert_eq!(left.count(), 0);
+    (index, topics)
+}
+
+/// What a walk finds of the segment; `None` where it gives up.
+fn walked(index: &Index, permitted: &Bits, query: &[f32], depth: Depth) -> Option<Vec<u32>> {
+    let scope = Scope { permitted, classes: &index.classes, order: &order, wanted: &wanted };
+    let code = quantize::QueryCode::new(query);
+    let parts = index.snapshot.parts(&scope);
+    let rows = (parts[0].rows, index.snapshot.segments()[0].segment.len());
+    index.snapshot.walk_of(index.snapshot.graph().unwrap(), &scope, &code, depth, parts.iter(), rows)
+}
+
+/// The results are more than the rows at which a walk begins, so most are found by following links.
+#[test]
+fn a_walk_finds_the_nearest_permitted_rows_and_no_others() {
+    let (mut index, topics) = linked();
+    // Rows that the graph holds and that are elsewhere now: in the tail, or gone.
+    index.change(97, 3);
+    (0..20_000).step_by(89).for_each(|chunk| index.set(chunk, DEAD));
+    let permitted = bits(&(1..50).collect::<Vec<_>>());
+    let mut value = noise(3);
+    let (mut found, mut tried) = (0, 0);
+    for topic in topics.iter().take(49) {
+        let query: Vec<f32> = topic.iter().zip(&topics[50]).map(|(a, b)| a + 0.5 * b + 0.7 * value()).collect();
+        let query = normalized(&query, 64).unwrap();
+        let Some(mut chunks) = walked(&index, &permitted, &query, Depth::Results(200)) else { continue };
+        assert!(chunks.iter().all(|chunk| permitted.contains(index.classes.get(*chunk)) && wanted(*chunk)));
+        chunks.sort_unstable();
+        let before = chunks.len();
+        chunks.dedup();
+        assert_eq!(chunks.len(), before);
+        let expected = index.definition(&permitted, &query, 200);
+        found += expected.iter().filter(|(chunk, _)| chunks.binary_search(chunk).is_ok()).count();
+        tried += 200;
+    }
+    assert!(tried > 5_000 && found * 100 >= tried * 98, "{found} of {tried}");
+}
+
+#[test]
+fn a_walk_gives_up_where_the_caller_may_not_read_what_the_query_is_about() {
+    let (index, topics) = linked();
+    for values in &topics {
+        let mut others: Vec<ClassNo> = (1..=60).collect();
+        others.sort_by(|a, b| dot(&topics[*a as usize - 1], values).total_cmp(&dot(&topics[*b as usize - 1], values)));
+        let query = normalized(values, 64).unwrap();
+        assert!(walked(&index, &bits(&others[..30]), &query, Depth::Results(400)).is_none());
+        assert!(walked(&index, &bits(&others), &query, Depth::Results(10)).is_some());
+    }
+}
+
+#[test]
+fn a_graph_is_wanted_again_where_much_is_new() {
+    let (mut index, topics) = linked();
+    let mut value = noise(4);
+    for chunk in 20_000..28_000u32 {
+        let vector: Vec<f32> = topics[chunk as usize % 60].iter().map(|of_topic| of_topic + 0.7 * value()).collect();
+        index.add(chunk, &vector, 1 + chunk % 60);
+    }
+    index.seal(|at| at >= 20_000, |_| ());
+    assert!(!index.snapshot.segments()[1].is_linked());
+    assert_eq!(graph_wanted(&index.snapshot, index.shelf.sizes), None);
+    let (wanted, _) = clusters_wanted(&index.snapshot, index.shelf.sizes).unwrap();
+    assert!(wanted.build(&index.snapshot, || true).unwrap());
+    assert!(graph_wanted(&index.snapshot, index.shelf.sizes).is_some());
+    let graph = index.shelf.graph_files(index.seq).build(&index.snapshot, || true).unwrap().unwrap();
+    index.snapshot.link(graph);
+    assert!(index.snapshot.segments().iter().all(Held::is_linked));
+    // What the graph holds stays in it when segments are merged.
+    index.seal(|at| at < 2, |_| ());
+    assert!(index.snapshot.segments().len() == 1 && index.snapshot.segments()[0].is_linked());
+}
+
+#[test]
+fn a_graph_is_opened_again_and_noticed_when_damaged() {
+    let (mut index, _) = linked();
+    let path = graph::path(index.dir.path());
+    let whole = std::fs::read(&path).unwrap();
+    let there = |index: &Index| index.snapshot.graph().is_some() && index.snapshot.segments()[0].is_linked();
+    std::fs::write(path.with_extension("forward.new"), "left by a crash").unwrap();
+    index.reopen();
+    assert!(there(&index) && index.snapshot.verify().is_empty());
+    assert!(!path.with_extension("forward.new").exists());
+    for (at, kept) in [(9, false), (30, false), (200, true)] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 4;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, &damaged).unwrap();
+        index.reopen();
+        assert_eq!((there(&index), index.snapshot.verify().len()), (kept, usize::from(kept)));
+        assert_eq!(path.exists(), kept);
+        std::fs::write(&path, &whole).unwrap();
+    }
+    std::fs::write(&path, &whole[..whole.len() - 8]).unwrap();
+    index.reopen();
+    assert!(!there(&index) && !path.exists());
+    // One that is ahead of the catalog speaks of other chunks.
+    std::fs::write(&path, &whole).unwrap();
+    index.seq -= 1;
+    index.reopen();
+    assert!(!there(&index) && !path.exists());
 }

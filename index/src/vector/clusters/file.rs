@@ -138,7 +138,7 @@ impl Clusters {
 
     /// The int8 code of a cluster's centre.
     #[inline]
-    pub(super) fn centre(&self, cluster: u32) -> Option<&[u8]> {
+    pub(in crate::vector) fn centre(&self, cluster: u32) -> Option<&[u8]> {
         let at = self.centres_at() + cluster as usize * self.code_bytes;
         (cluster < self.clusters).then(|| self.bytes.get(at..at + self.code_bytes)).flatten()
     }
@@ -150,7 +150,7 @@ impl Clusters {
 
     /// The places of a cluster's rows.
     #[inline]
-    pub(super) fn places(&self, cluster: u32) -> Range<u32> {
+    pub(in crate::vector) fn places(&self, cluster: u32) -> Range<u32> {
         match self.numbers(cluster as usize, 2) {
             // The body is not checked at open, so these may be any numbers.
             [start, end] => u32::from_le_bytes(*start).min(self.rows)..u32::from_le_bytes(*end).min(self.rows),
@@ -160,7 +160,7 @@ impl Clusters {
 
     /// By place the row of the segment.
     #[inline]
-    pub(super) fn rows(&self) -> &[[u8; 4]] {
+    pub(in crate::vector) fn rows(&self) -> &[[u8; 4]] {
         self.numbers(self.clusters as usize + 1, self.rows as usize)
     }
 

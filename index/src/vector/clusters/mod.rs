@@ -5,8 +5,7 @@
 //! k-means, [`mod@file`] keeps them, and [`mod@probe`] decides while it searches how many clusters it has to read. It is derived
 //! from the segment and belongs to it alone: without it the segment is scanned.
 //!
-//! A graph (HNSW) was built and measured before. It steps from row to row, so it reads memory at random, needs more steps the
-//! more is hidden, and takes a core over twenty times as long to build (figures in ARCHITECTURE.md).
+//! Where all rows of a segment are in the graph, a search reads the nearest clusters only to begin a walk there (`graph`).
 
 mod build;
 mod file;
@@ -14,7 +13,7 @@ mod probe;
 
 pub(super) use build::build;
 pub(super) use file::{Clusters, path};
-pub(super) use probe::{Probe, probe};
+pub(super) use probe::{Probe, probe, read_nearest};
 
 /// Rows of a cluster, on average.
 const CLUSTER_ROWS: u32 = 64;

@@ -24,6 +24,8 @@ const FIRST_CLUSTERS: usize = 32;
 const MAX_SHARE: usize = 5;
 /// Permission and query are at odds where the caller may read so many times fewer of the rows near the query than of all.
 const AVOIDED: u64 = 2;
+/// Of so many times as many clusters as are wanted, the nearest by their signs, the int8 codes of the centres are looked at.
+const CLOSER: usize = 4;
 /// How many times as many are read before it is judged again.
 const GROWTH: usize = 4;
 /// Candidates that are judged by their int8 codes to learn what the results score so far, at least.
@@ -66,8 +68,7 @@ pub(in crate::vector) fn probe(
     near: &mut Near<'_>,
 ) -> bool {
     let before = near.kept().to_vec();
-    let all_rows: u32 = probes.iter().map(|probe| probe.held.segment.len()).sum();
-    let mut unread = nearest_clusters(probes, code);
+    let mut unread = nearest_clusters(probes, code, MAX_SHARE);
     let farthest = unread.iter().map(|cluster| cluster.reach).fold(f32::INFINITY, f32::min);
     let mut step = FIRST_CLUSTERS;
     let mut rows_read = 0;
@@ -79,20 +80,11 @@ pub(in crate::vector) fn probe(
         }
         next.clear();
         next.extend(unread.drain(rest..));
-        // Clusters that are near each other follow each other in memory.
-        next.sort_unstable_by_key(|cluster| (cluster.segment, cluster.cluster));
-        let mut runs = next.chunk_by(|a, b| a.segment == b.segment && b.cluster == a.cluster + 1).peekable();
-        while let Some(run) = runs.next() {
-            runs.peek().into_iter().for_each(|next| ask_for(probes, next, near));
-            rows_read += read(probes, run, code, near);
-        }
+        rows_read += read_all(probes, &mut next, code, near);
         let worst = worst_result(vectors, code, depth.sure(), near);
         unread.retain(|cluster| cluster.reach >= worst);
         let needed = rows_read + unread.len() as u32 * CLUSTER_ROWS;
-        let avoided = step == FIRST_CLUSTERS && {
-            let permitted: u32 = next.iter().map(|cluster| permitted_in(probes, *cluster)).sum();
-            u64::from(permitted) * u64::from(all_rows) * AVOIDED < u64::from(permitted_rows) * u64::from(rows_read)
-        };
+        let avoided = step == FIRST_CLUSTERS && are_avoided(probes, &next, rows_read, permitted_rows);
         if avoided || depth.is_thorough() && farthest >= worst || needed > permitted_rows {
             near.restore(before);
             return false;
@@ -103,8 +95,36 @@ pub(in crate::vector) fn probe(
     true
 }
 
-/// The clusters that are nearest by the signs of their centres, about one in [`MAX_SHARE`], judged by the centres' int8 codes.
-fn nearest_clusters(probes: &[Probe<'_>], code: &QueryCode) -> Vec<Unread> {
+/// Adds the rows of the `count` nearest clusters. False where permission and query are at odds.
+pub(in crate::vector) fn read_nearest(
+    probes: &[Probe<'_>],
+    permitted_rows: u32,
+    code: &QueryCode,
+    count: usize,
+    near: &mut Near<'_>,
+) -> bool {
+    let all: usize = probes.iter().map(|probe| probe.held.segment.len().div_ceil(CLUSTER_ROWS) as usize).sum();
+    let mut nearest = nearest_clusters(probes, code, (all / (CLOSER * count).max(1)).max(1));
+    if nearest.len() > count {
+        nearest.select_nth_unstable_by(count, |a, b| b.reach.total_cmp(&a.reach));
+        nearest.truncate(count);
+    }
+    let rows_read = read_all(probes, &mut nearest, code, near);
+    !are_avoided(probes, &nearest, rows_read, permitted_rows)
+}
+
+/// True where the caller may read much less of these clusters than of all.
+fn are_avoided(probes: &[Probe<'_>], read: &[Unread], rows_read: u32, permitted_rows: u32) -> bool {
+    let all_rows: u32 = probes.iter().map(|probe| probe.held.segment.len()).sum();
+    if permitted_rows == all_rows {
+        return false;
+    }
+    let permitted: u32 = read.iter().map(|cluster| permitted_in(probes, *cluster)).sum();
+    u64::from(permitted) * u64::from(all_rows) * AVOIDED < u64::from(permitted_rows) * u64::from(rows_read)
+}
+
+/// The clusters that are nearest by the signs of their centres, about one in so many, judged by the centres' int8 codes.
+fn nearest_clusters(probes: &[Probe<'_>], code: &QueryCode, one_in: usize) -> Vec<Unread> {
     let mut unread = Vec::new();
     let mut found = Vec::new();
     let mut limit = u32::MAX;
@@ -112,8 +132,10 @@ fn nearest_clusters(probes: &[Probe<'_>], code: &QueryCode) -> Vec<Unread> {
         (kernels().scan)(&code.planes, clusters.centre_blocks(), limit, &mut found);
         if limit == u32::MAX {
             // The first segment says how near the nearest are; the others are much like it.
-            let count = found.len() / MAX_SHARE;
-            found.select_nth_unstable_by_key(count, |found| found.distance);
+            let count = found.len() / one_in;
+            if count < found.len() {
+                found.select_nth_unstable_by_key(count, |found| found.distance);
+            }
             limit = found.get(count).map_or(u32::MAX, |found| found.distance);
             found.truncate(count + 1);
             found.sort_unstable_by_key(|found| found.at);
@@ -127,6 +149,19 @@ fn nearest_clusters(probes: &[Probe<'_>], code: &QueryCode) -> Vec<Unread> {
         found.clear();
     }
     unread
+}
+
+/// Reads these clusters, in the order of memory; returns how many rows they have.
+fn read_all(probes: &[Probe<'_>], clusters: &mut [Unread], code: &QueryCode, near: &mut Near<'_>) -> u32 {
+    // Clusters that are near each other follow each other in memory.
+    clusters.sort_unstable_by_key(|cluster| (cluster.segment, cluster.cluster));
+    let mut runs = clusters.chunk_by(|a, b| a.segment == b.segment && b.cluster == a.cluster + 1).peekable();
+    let mut rows = 0;
+    while let Some(run) = runs.next() {
+        runs.peek().into_iter().for_each(|next| ask_for(probes, next, near));
+        rows += read(probes, run, code, near);
+    }
+    rows
 }
 
 /// Asks for the rows that are read next: the processor cannot know where they are.
