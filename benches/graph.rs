@@ -1,6 +1,6 @@
 //! What would a graph over the rows cost, and what does it find, when only some rows are permitted?
 //!
-//! Sightline probes clusters of sign codes instead; this is the alternative, as `hnsw_rs` has it: 16 links, 200 candidates while
+//! Sightline links rows in its own way and begins from clusters; this is how `hnsw_rs` has it: 16 links, 200 candidates while
 //! building, vectors in f32, and a filter that is asked of each row. The first `SIZES` passages of `passages-100k` (10,000 unless
 //! named), random permits. Recall@10 is against a comparison of all permitted rows.
 //!

@@ -39,6 +39,8 @@ const FIRST_CLUSTERS: usize = 256;
 const BEGINNINGS: usize = 128;
 /// It keeps so many rows that the caller may read, at least, as far as chance goes.
 const MIN_WIDTH: usize = 96;
+/// Permission and query are at odds where it finds so many times fewer.
+const AVOIDED: f64 = 2.0;
 /// Rows whose bytes are asked for ahead.
 pub(super) const AHEAD_ROWS: usize = 8;
 
@@ -110,11 +112,12 @@ impl VectorSnapshot {
 
         let parts = self.parts(scope);
         let walked = self.walked(scope, &code, depth, &parts);
-        let parts = parts.iter().filter(|part| walked.is_none() || !part.held.is_linked());
-        let (mut candidates, whole) = self.near(scope, &code, keep, depth, parts);
+        let scanned = |part: &&Part<'_>| !part.held.is_linked() || !matches!(walked, Some(Walk::Found(_)));
+        let is_probed = |part: &Part<'_>| !part.held.is_linked() || walked.is_none();
+        let (mut candidates, whole) = self.near(scope, &code, keep, depth, parts.iter().filter(scanned), is_probed);
 
         let mut search = Exact::new(self, query, &code, limit);
-        if let Some(mut walked) = walked {
+        if let Some(Walk::Found(mut walked)) = walked {
             search.offer(&walked, |_, _| true);
             walked.sort_unstable();
             candidates.retain(|(_, chunk)| walked.binary_search(chunk).is_err());
@@ -155,8 +158,8 @@ impl VectorSnapshot {
         self.segments().iter().map(part).collect()
     }
 
-    /// The nearest permitted rows of the graph. `None` where the caller may read little of it, or little of what is near the query.
-    fn walked(&self, scope: &Scope<'_>, code: &QueryCode, depth: Depth, parts: &[Part<'_>]) -> Option<Vec<u32>> {
+    /// What a walk of the graph finds. `None` where there is none, or the caller may read little of it.
+    fn walked(&self, scope: &Scope<'_>, code: &QueryCode, depth: Depth, parts: &[Part<'_>]) -> Option<Walk> {
         let graph = self.graph()?;
         let linked = || parts.iter().filter(|part| part.held.is_linked());
         let permitted: u32 = linked().map(|part| part.rows).sum();
@@ -167,8 +170,7 @@ impl VectorSnapshot {
         self.walk_of(graph, scope, code, depth, linked(), (permitted, all))
     }
 
-    /// The nearest permitted rows of these parts, which the graph holds; of `rows`, permitted and all. `None` where the caller may read
-    /// little of what is near the query.
+    /// What a walk finds of these parts, which the graph holds; of `rows`, permitted and all.
     pub(super) fn walk_of<'a>(
         &'a self,
         graph: &Graph,
@@ -177,23 +179,23 @@ impl VectorSnapshot {
         depth: Depth,
         linked: impl Iterator<Item = &'a Part<'a>>,
         (permitted, all): (u32, u32),
-    ) -> Option<Vec<u32>> {
-        let probes: Option<Vec<Probe<'_>>> =
-            linked.map(|part| Some(Probe::new(part.held, part.held.segment.clusters()?, &part.permitted))).collect();
+    ) -> Option<Walk> {
+        let probe = |part: &'a Part<'a>| Some(Probe::new(part.held, part.held.segment.clusters()?, &part.permitted));
+        let probes: Vec<Probe<'_>> = linked.map(probe).collect::<Option<_>>()?;
         let mut near = Near::new(scope, code, BEGINNINGS);
-        if !read_nearest(&probes?, permitted, code, FIRST_CLUSTERS, &mut near) {
-            return None;
+        if !read_nearest(&probes, permitted, code, FIRST_CLUSTERS, &mut near) {
+            return Some(Walk::AtOdds);
         }
         let (from, _) = near.finish();
         let share = f64::from(permitted) / f64::from(all);
         let width = MIN_WIDTH.max(depth.count() + depth.count() / 2) as f64 / share;
         let mut found = walk(graph, self, code, from.into_iter().map(|(_, chunk)| chunk), width as usize);
         found.retain(|chunk| scope.admits(Some(scope.classes.get(*chunk)), *chunk));
-        (found.len() as f64 >= width * share / 2.0).then_some(found)
+        Some(if found.len() as f64 * AVOIDED < width * share { Walk::AtOdds } else { Walk::Found(found) })
     }
 
     /// The `keep` permitted rows whose signs are closest to the query, and whether they are all permitted rows. Where the caller
-    /// may read much, they are those of the clusters that matter.
+    /// may read much of a part that `is_probed`, they are those of the clusters that matter.
     fn near<'a>(
         &'a self,
         scope: &Scope<'_>,
@@ -201,12 +203,13 @@ impl VectorSnapshot {
         keep: usize,
         depth: Depth,
         parts: impl Iterator<Item = &'a Part<'a>>,
+        is_probed: impl Fn(&Part<'_>) -> bool,
     ) -> (Vec<Judged>, bool) {
         let mut near = Near::new(scope, code, keep);
         let (mut probes, mut probed) = (Vec::new(), Vec::new());
         for part in parts {
             match part.held.segment.clusters() {
-                Some(clusters) if part.rows.saturating_mul(PROBED_FROM_ONE_IN) >= part.held.segment.len() => {
+                Some(clusters) if is_probed(part) && part.rows.saturating_mul(PROBED_FROM_ONE_IN) >= part.held.segment.len() => {
                     probes.push(Probe::new(part.held, clusters, &part.permitted));
                     probed.push(part);
                 }
@@ -248,6 +251,15 @@ impl VectorSnapshot {
             each(&piece, &|_, _| true);
         }
     }
+}
+
+/// What came of a walk.
+#[derive(Debug)]
+pub(super) enum Walk {
+    /// The nearest permitted rows.
+    Found(Vec<u32>),
+    /// The caller may read little of what is near the query.
+    AtOdds,
 }
 
 /// A segment, with the rows that the caller may read.

@@ -488,7 +488,10 @@ fn walked(index: &Index, permitted: &Bits, query: &[f32], depth: Depth) -> Optio
     let code = quantize::QueryCode::new(query);
     let parts = index.snapshot.parts(&scope);
     let rows = (parts[0].rows, index.snapshot.segments()[0].segment.len());
-    index.snapshot.walk_of(index.snapshot.graph().unwrap(), &scope, &code, depth, parts.iter(), rows)
+    match index.snapshot.walk_of(index.snapshot.graph().unwrap(), &scope, &code, depth, parts.iter(), rows).unwrap() {
+        search::Walk::Found(chunks) => Some(chunks),
+        search::Walk::AtOdds => None,
+    }
 }
 
 /// The results are more than the rows at which a walk begins, so most are found by following links.

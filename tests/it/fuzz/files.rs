@@ -18,8 +18,8 @@ use crate::oracle::dice::Dice;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const DIMENSIONS: usize = 16;
-/// As few wait to be sealed.
-const SEAL_ROWS: u32 = 200;
+/// As few wait to be sealed, and sixteen times as many have a graph.
+const SEAL_ROWS: u32 = 25;
 
 pub(super) fn targets() -> Vec<Target> {
     let file = |name, start| Target { name, seeds: edits, start, short: 10, max_bytes: 96, ..QUICK };
@@ -31,6 +31,7 @@ pub(super) fn targets() -> Vec<Target> {
         file("vectors-list", || damaged("vectors/segments", 500, &["\n", "1\n", "2\n", "1", "-"])),
         file("vectors-segment", || damaged("vectors/signs-00000001.seg", 500, &["SLSIGNS\n"])),
         file("vectors-clusters", || damaged("vectors/clusters-00000001.ivf", 500, &["SLCLUST\n"])),
+        file("vectors-graph", || damaged("vectors/graph.nsw", 500, &["SLGRAPH\n"])),
         file("backup-manifest", backups),
         file("catalog", catalogs),
     ]

@@ -84,7 +84,8 @@ pub(in crate::vector) fn build(
     })
 }
 
-/// The clusters of all segments, also with the rows that have died or moved since: a row can move back. None where a code is missing.
+/// The clusters of all segments, also with the rows that have died or moved since, for a row can move back. None where a code is
+/// missing.
 fn clusters(vectors: &VectorSnapshot) -> Vec<Cluster<'_>> {
     let mut all = Vec::new();
     for held in vectors.segments() {
@@ -207,9 +208,10 @@ struct Forward {
     chunks: u32,
 }
 
+/// The same once all are written.
 struct Mapped {
     bytes: Mmap,
-    _file: Forward,
+    forward: Forward,
 }
 
 impl Forward {
@@ -227,7 +229,7 @@ impl Forward {
     }
 
     fn map(self) -> Result<Mapped> {
-        Ok(Mapped { bytes: map(&self.file, &self.path)?, _file: self })
+        Ok(Mapped { bytes: map(&self.file, &self.path)?, forward: self })
     }
 }
 
@@ -247,7 +249,7 @@ impl Mapped {
 
     /// Who is linked to the chunks from `first` to before `end`: target and source, sorted.
     fn incoming(&self, first: u32, end: u32) -> Vec<(u32, u32)> {
-        let sources = 0..self._file.chunks;
+        let sources = 0..self.forward.chunks;
         let all = sources.flat_map(|source| self.links(source).map(move |target| (target, source)));
         let mut found: Vec<(u32, u32)> = all.filter(|(target, _)| (first..end).contains(target)).collect();
         found.sort_unstable();
