@@ -482,13 +482,12 @@ fn linked() -> (Index, Vec<Vec<f32>>) {
     (index, topics)
 }
 
-/// What a walk finds of the segment; `None` where it gives up.
-fn walked(index: &Index, permitted: &Bits, query: &[f32], depth: Depth) -> Option<Vec<u32>> {
+/// What a walk of this width finds of the segment; `None` where it gives up.
+fn walked(index: &Index, permitted: &Bits, query: &[f32], width: usize, wanted: fn(u32) -> bool) -> Option<Vec<u32>> {
     let scope = Scope { permitted, classes: &index.classes, order: &order, wanted: &wanted };
     let code = quantize::QueryCode::new(query);
     let parts = index.snapshot.parts(&scope);
-    let rows = (parts[0].rows, index.snapshot.segments()[0].segment.len());
-    match index.snapshot.walk_of(index.snapshot.graph().unwrap(), &scope, &code, depth, parts.iter(), rows).unwrap() {
+    match index.snapshot.walk_of(index.snapshot.graph().unwrap(), &scope, &code, width, parts.iter(), parts[0].rows).unwrap() {
         search::Walk::Found(chunks) => Some(chunks),
         search::Walk::AtOdds => None,
     }
@@ -507,7 +506,7 @@ fn a_walk_finds_the_nearest_permitted_rows_and_no_others() {
     for topic in topics.iter().take(49) {
         let query: Vec<f32> = topic.iter().zip(&topics[50]).map(|(a, b)| a + 0.5 * b + 0.7 * value()).collect();
         let query = normalized(&query, 64).unwrap();
-        let Some(mut chunks) = walked(&index, &permitted, &query, Depth::Results(200)) else { continue };
+        let Some(mut chunks) = walked(&index, &permitted, &query, 400, wanted) else { continue };
         assert!(chunks.iter().all(|chunk| permitted.contains(index.classes.get(*chunk)) && wanted(*chunk)));
         chunks.sort_unstable();
         let before = chunks.len();
@@ -527,8 +526,12 @@ fn a_walk_gives_up_where_the_caller_may_not_read_what_the_query_is_about() {
         let mut others: Vec<ClassNo> = (1..=60).collect();
         others.sort_by(|a, b| dot(&topics[*a as usize - 1], values).total_cmp(&dot(&topics[*b as usize - 1], values)));
         let query = normalized(values, 64).unwrap();
-        assert!(walked(&index, &bits(&others[..30]), &query, Depth::Results(400)).is_none());
-        assert!(walked(&index, &bits(&others), &query, Depth::Results(10)).is_some());
+        assert!(walked(&index, &bits(&others[..30]), &query, 400, wanted).is_none());
+        assert!(walked(&index, &bits(&others), &query, 100, wanted).is_some());
+        // So it does where a filter leaves few of them, or none.
+        for few in [(|chunk| chunk % 50 == 0) as fn(u32) -> bool, |_| false] {
+            assert!(walked(&index, &bits(&others), &query, 100, few).is_none());
+        }
     }
 }
 
