@@ -1,14 +1,15 @@
 //! Vector search: codes of the rows that the caller may read are scanned, the best are compared in full precision.
 //!
 //! Rows and int8 codes are kept by chunk number ([`store`]), sign codes in sealed segments sorted by ACL class
-//! ([`segment`], [`shelf`]) and, until they are sealed, in the tail ([`tail`]). A sealed segment has clusters ([`clusters`]), so that
-//! a caller who may read much has only those near the query scanned. [`snapshot`] is what one search reads.
+//! ([`segment`], [`shelf`]) and, until they are sealed, in the tail ([`tail`]). A sealed segment has clusters ([`clusters`]), and
+//! all rows with clusters a graph ([`graph`]), so that a caller who may read much has only rows near the query looked at. [`snapshot`] is what one search reads.
 
 mod clusters;
 mod cut;
 mod exact;
 mod files;
 mod graph;
+mod head;
 mod held;
 mod kernel;
 mod kernels;

@@ -4,6 +4,9 @@
 //! result wanted, ranks those by int8 codes and the best of them by their full vectors. Candidates are cut over all rows
 //! together and ties are broken by the chunks' order, so the answer depends on nothing but the permitted rows. When nothing
 //! had to be cut, and when asked to, the answer is exact: see [`super::exact`].
+//!
+//! Where the caller may read much, part of the rows is enough: what a walk of the [`super::graph`] finds, or, of rows that it does not
+//! hold, what the nearest [`super::clusters`] have.
 
 use std::ops::Range;
 

@@ -4,8 +4,7 @@
 //! the class that it had when the segment was sealed; whoever searches asks for the class that it has now. The file is
 //! derived: a damaged or foreign one is deleted, and its rows wait in the tail until they are sealed again.
 //!
-//! Layout, little-endian: a head of 128 bytes (magic, format, dimensions, rows, runs, sequence, catalog, BLAKE3 of the body,
-//! BLAKE3 of the head before it), then by run its class, by run its first row with one more entry for the end, by row its
+//! Layout, little-endian: a head (`head`; its numbers are rows and runs), then by run its class, by run its first row with one more entry for the end, by row its
 //! chunk, zeros up to a multiple of 64, and the sign codes in blocks as `kernels` wants them.
 
 use std::fs::File;
@@ -18,26 +17,13 @@ use memmap2::Mmap;
 
 use super::clusters::Clusters;
 use super::files::{map, replace, warm};
+use super::head::{HEAD_BYTES, Kind, Origin, body_hash, head_of, read_head, verify_body};
 use super::kernels::BLOCK_ROWS;
 use super::quantize;
 use crate::access::{Bits, ClassNo, DEAD};
 use crate::error::{Error, Result};
 
-const MAGIC: &[u8; 8] = b"SLSIGNS\n";
-const FORMAT: u32 = 1;
-const HEAD_BYTES: usize = 128;
-const HASHED_HEAD_BYTES: usize = 96;
-
-/// What a segment belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
-    /// The name of the catalog: 16 characters.
-    pub(super) catalog: String,
-    /// The number of values in a vector.
-    pub(super) dimensions: usize,
-    /// The sequence of the catalog when the segment was sealed.
-    pub(super) seq: u64,
-}
+const KIND: Kind = (b"SLSIGNS\n", 1);
 
 /// A sealed segment, open for searching.
 #[derive(Debug)]
@@ -81,16 +67,7 @@ impl Segment {
             }
             quantize::push_block(&code, origin.dimensions, &mut body);
         }
-        let mut head = Vec::with_capacity(HEAD_BYTES);
-        head.extend(MAGIC);
-        for number in [FORMAT, origin.dimensions as u32, count, starts.len() as u32] {
-            head.extend(number.to_le_bytes());
-        }
-        head.extend(origin.seq.to_le_bytes());
-        head.extend(origin.catalog.as_bytes());
-        head.resize(HASHED_HEAD_BYTES - 32, 0);
-        head.extend(blake3::hash(&body).as_bytes());
-        head.extend(blake3::hash(&head).as_bytes());
+        let head = head_of(KIND, origin, [count, starts.len() as u32], &blake3::hash(&body));
         replace(&path(dir, id), &[&head, &body])?;
         Segment::open(dir, id, origin)
     }
@@ -100,33 +77,12 @@ impl Segment {
         let path = path(dir, id);
         let file = File::open(&path).map_err(Error::io(&path))?;
         let bytes = map(&file, &path)?;
-        let wrong = |what: &str| Error::corrupt(path.display().to_string(), what);
-        let head = bytes.get(..HEAD_BYTES).ok_or_else(|| wrong("it is too short"))?;
-        let (hashed, rest) = head.split_at(HASHED_HEAD_BYTES);
-        if *rest != *blake3::hash(hashed).as_bytes() {
-            return Err(wrong("its head is damaged"));
-        }
-        let number = |at: usize| head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
-        let seq = head.get(24..32).and_then(|bytes| bytes.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes);
-        let known = head.starts_with(MAGIC) && number(8) == FORMAT;
-        if !known || number(12) as usize != origin.dimensions || head.get(32..48) != Some(origin.catalog.as_bytes()) {
-            return Err(wrong("it belongs to another catalog, model or release"));
-        }
-        if seq > origin.seq {
-            return Err(wrong("it is ahead of the catalog"));
-        }
-        let segment = Segment {
-            id,
-            rows: number(16),
-            runs: number(20) as usize,
-            opened: Instant::now(),
-            bytes,
-            path: path.clone(),
-            clusters: OnceLock::new(),
-        };
+        let [rows, runs] = read_head(&path, &bytes, KIND, origin)?;
+        let segment =
+            Segment { id, rows, runs: runs as usize, opened: Instant::now(), bytes, path: path.clone(), clusters: OnceLock::new() };
         let whole = segment.blocks_at() + quantize::blocks_bytes(segment.rows as usize, origin.dimensions);
         if segment.bytes.len() != whole {
-            return Err(wrong("its length is not what its head says"));
+            return Err(Error::corrupt(path.display().to_string(), "its length is not what its head says"));
         }
         Ok(segment)
     }
@@ -141,11 +97,8 @@ impl Segment {
     /// # Errors
     /// [`Error::Corrupt`] where the body is not what was written.
     pub(super) fn verify(&self) -> Result<()> {
-        let body = self.bytes.get(HEAD_BYTES..).unwrap_or_default();
-        if self.hash() == blake3::hash(body).as_bytes() {
-            return self.clusters().map_or(Ok(()), Clusters::verify);
-        }
-        Err(Error::corrupt(self.path.display().to_string(), "its body is damaged; delete it while nothing is running"))
+        verify_body(&self.path, &self.bytes)?;
+        self.clusters().map_or(Ok(()), Clusters::verify)
     }
 
     /// Brings it and its clusters into memory.
@@ -166,7 +119,7 @@ impl Segment {
 
     /// The BLAKE3 hash of its body.
     pub(super) fn hash(&self) -> &[u8] {
-        self.bytes.get(HASHED_HEAD_BYTES - 32..HASHED_HEAD_BYTES).unwrap_or_default()
+        body_hash(&self.bytes)
     }
 
     /// Its clusters, when it has any.

@@ -111,6 +111,14 @@ impl Index {
         scored.truncate(limit);
         scored
     }
+
+    /// How many of the best `limit` were found. What was found must be permitted, and nothing twice.
+    fn count_of_best(&self, permitted: &Bits, query: &[f32], mut found: Vec<u32>, limit: usize) -> usize {
+        assert!(found.iter().all(|chunk| permitted.contains(self.classes.get(*chunk)) && wanted(*chunk)));
+        found.sort_unstable();
+        assert!(found.is_sorted_by(|a, b| a < b), "a row is found twice");
+        self.definition(permitted, query, limit).iter().filter(|(chunk, _)| found.binary_search(chunk).is_ok()).count()
+    }
 }
 
 fn order(chunk: u32) -> u64 {
@@ -365,6 +373,13 @@ fn clustered() -> (Index, Vec<Vec<f32>>) {
     (index, topics)
 }
 
+/// The topics' classes, those first that these values are least about.
+fn least_alike(topics: &[Vec<f32>], values: &[f32]) -> Vec<ClassNo> {
+    let mut classes: Vec<ClassNo> = (1..=60).collect();
+    classes.sort_by(|a, b| dot(&topics[*a as usize - 1], values).total_cmp(&dot(&topics[*b as usize - 1], values)));
+    classes
+}
+
 /// What a probe finds of the segment; `None` where it gives up.
 fn probed(index: &Index, permitted: &Bits, query: &[f32], depth: Depth) -> Option<Vec<u32>> {
     let scope = Scope { permitted, classes: &index.classes, order: &order, wanted: &wanted };
@@ -390,14 +405,8 @@ fn a_probe_finds_the_nearest_permitted_rows() {
     let (mut found, mut tried) = (0, 0);
     for topic in topics.iter().take(49) {
         let query = normalized(&topic.iter().map(|of_topic| of_topic + 0.7 * value()).collect::<Vec<_>>(), 64).unwrap();
-        let Some(mut chunks) = probed(&index, &permitted, &query, Depth::Results(10)) else { continue };
-        assert!(chunks.iter().all(|chunk| permitted.contains(index.classes.get(*chunk)) && wanted(*chunk)));
-        chunks.sort_unstable();
-        let before = chunks.len();
-        chunks.dedup();
-        assert_eq!(chunks.len(), before);
-        let expected = index.definition(&permitted, &query, 10);
-        found += expected.iter().filter(|(chunk, _)| chunks.binary_search(chunk).is_ok()).count();
+        let Some(chunks) = probed(&index, &permitted, &query, Depth::Results(10)) else { continue };
+        found += index.count_of_best(&permitted, &query, chunks, 10);
         tried += 10;
     }
     assert!(tried > 300 && found * 100 >= tried * 98, "{found} of {tried}");
@@ -431,8 +440,7 @@ fn a_probe_goes_on_while_a_cluster_can_hold_a_result() {
 fn a_probe_gives_up_where_the_caller_may_not_read_what_the_query_is_about() {
     let (index, topics) = clustered();
     for values in &topics {
-        let mut others: Vec<ClassNo> = (1..=60).collect();
-        others.sort_by(|a, b| dot(&topics[*a as usize - 1], values).total_cmp(&dot(&topics[*b as usize - 1], values)));
+        let others = least_alike(&topics, values);
         for depth in [Depth::Results(10), Depth::Candidates { count: 50, sure: 10 }] {
             assert!(probed(&index, &bits(&others[..30]), &normalized(values, 64).unwrap(), depth).is_none());
         }
@@ -506,14 +514,8 @@ fn a_walk_finds_the_nearest_permitted_rows_and_no_others() {
     for topic in topics.iter().take(49) {
         let query: Vec<f32> = topic.iter().zip(&topics[50]).map(|(a, b)| a + 0.5 * b + 0.7 * value()).collect();
         let query = normalized(&query, 64).unwrap();
-        let Some(mut chunks) = walked(&index, &permitted, &query, 400, wanted) else { continue };
-        assert!(chunks.iter().all(|chunk| permitted.contains(index.classes.get(*chunk)) && wanted(*chunk)));
-        chunks.sort_unstable();
-        let before = chunks.len();
-        chunks.dedup();
-        assert_eq!(chunks.len(), before);
-        let expected = index.definition(&permitted, &query, 200);
-        found += expected.iter().filter(|(chunk, _)| chunks.binary_search(chunk).is_ok()).count();
+        let Some(chunks) = walked(&index, &permitted, &query, 400, wanted) else { continue };
+        found += index.count_of_best(&permitted, &query, chunks, 200);
         tried += 200;
     }
     assert!(tried > 5_000 && found * 100 >= tried * 98, "{found} of {tried}");
@@ -523,8 +525,7 @@ fn a_walk_finds_the_nearest_permitted_rows_and_no_others() {
 fn a_walk_gives_up_where_the_caller_may_not_read_what_the_query_is_about() {
     let (index, topics) = linked();
     for values in &topics {
-        let mut others: Vec<ClassNo> = (1..=60).collect();
-        others.sort_by(|a, b| dot(&topics[*a as usize - 1], values).total_cmp(&dot(&topics[*b as usize - 1], values)));
+        let others = least_alike(&topics, values);
         let query = normalized(values, 64).unwrap();
         assert!(walked(&index, &bits(&others[..30]), &query, 400, wanted).is_none());
         assert!(walked(&index, &bits(&others), &query, 100, wanted).is_some());

@@ -17,8 +17,8 @@ use super::file::{Graph, path};
 use super::{LINKS, NONE};
 use crate::error::{Error, Result};
 use crate::vector::files::map;
+use crate::vector::head::Origin;
 use crate::vector::quantize::Values;
-use crate::vector::segment::Origin;
 use crate::vector::snapshot::VectorSnapshot;
 
 /// One chunk in so many is a candidate, and how many links are found among those.

@@ -1,7 +1,6 @@
 //! The file of the graph, mapped as it is.
 //!
-//! Layout, little-endian: a head of 128 bytes (magic, format, dimensions, chunks, zero, sequence, catalog, BLAKE3 of the body,
-//! BLAKE3 of the head before it); by chunk its links, [`LINKS`] chunk numbers, the last ones [`NONE`] where it has fewer; and a bit
+//! Layout, little-endian: a head (`head`; its numbers are chunks and zero); by chunk its links, [`LINKS`] chunk numbers, the last ones [`NONE`] where it has fewer; and a bit
 //! for each chunk that is linked, in words of 64.
 
 use std::fs::File;
@@ -14,12 +13,9 @@ use memmap2::Mmap;
 use super::{LINKS, NONE};
 use crate::error::{Error, Result};
 use crate::vector::files::{map, put_in_place, warm};
-use crate::vector::segment::Origin;
+use crate::vector::head::{HEAD_BYTES, Kind, Origin, head_of, read_head, verify_body};
 
-const MAGIC: &[u8; 8] = b"SLGRAPH\n";
-const FORMAT: u32 = 1;
-const HEAD_BYTES: usize = 128;
-const HASHED_HEAD_BYTES: usize = 96;
+const KIND: Kind = (b"SLGRAPH\n", 1);
 
 /// A graph, open for searching.
 #[derive(Debug)]
@@ -51,16 +47,7 @@ impl Graph {
         }
         write(&linked.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>())?;
         let hash = body.finish().map_err(Error::io(&fresh))?;
-        let mut head = Vec::with_capacity(HEAD_BYTES);
-        head.extend(MAGIC);
-        for number in [FORMAT, origin.dimensions as u32, chunks, 0] {
-            head.extend(number.to_le_bytes());
-        }
-        head.extend(origin.seq.to_le_bytes());
-        head.extend(origin.catalog.as_bytes());
-        head.resize(HASHED_HEAD_BYTES - 32, 0);
-        head.extend(hash.as_bytes());
-        head.extend(blake3::hash(&head).as_bytes());
+        let head = head_of(KIND, origin, [chunks, 0], &hash);
         file.write_all_at(&head, 0).and_then(|()| file.sync_all()).map_err(Error::io(&fresh))?;
         put_in_place(&fresh, &path)?;
         Graph::open(dir, origin).map(Some)
@@ -71,21 +58,10 @@ impl Graph {
         let path = path(dir);
         let file = File::open(&path).map_err(Error::io(&path))?;
         let bytes = map(&file, &path)?;
-        let wrong = |what: &str| Error::corrupt(path.display().to_string(), what);
-        let head = bytes.get(..HEAD_BYTES).ok_or_else(|| wrong("it is too short"))?;
-        let (hashed, rest) = head.split_at(HASHED_HEAD_BYTES);
-        if *rest != *blake3::hash(hashed).as_bytes() {
-            return Err(wrong("its head is damaged"));
-        }
-        let number = |at: usize| head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
-        let seq = head.get(24..32).and_then(|bytes| bytes.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes);
-        let known = head.starts_with(MAGIC) && number(8) == FORMAT && number(12) as usize == origin.dimensions;
-        if !known || head.get(32..48) != Some(origin.catalog.as_bytes()) || seq > origin.seq {
-            return Err(wrong("it belongs to another catalog, model or release, or is ahead of the catalog"));
-        }
-        let graph = Graph { path: path.clone(), chunks: number(16), bytes };
+        let [chunks, _] = read_head(&path, &bytes, KIND, origin)?;
+        let graph = Graph { path: path.clone(), chunks, bytes };
         if graph.bytes.len() != graph.linked_at() + (graph.chunks as usize).div_ceil(64) * 8 {
-            return Err(wrong("its length is not what its head says"));
+            return Err(Error::corrupt(path.display().to_string(), "its length is not what its head says"));
         }
         Ok(graph)
     }
@@ -97,12 +73,7 @@ impl Graph {
 
     /// Checks every byte.
     pub(in crate::vector) fn verify(&self) -> Result<()> {
-        let body = self.bytes.get(HEAD_BYTES..).unwrap_or_default();
-        let known = self.bytes.get(HASHED_HEAD_BYTES - 32..HASHED_HEAD_BYTES);
-        if known == Some(blake3::hash(body).as_bytes().as_slice()) {
-            return Ok(());
-        }
-        Err(Error::corrupt(self.path.display().to_string(), "its body is damaged; delete it while nothing is running"))
+        verify_body(&self.path, &self.bytes)
     }
 
     /// True when a chunk is linked.
