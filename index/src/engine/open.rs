@@ -44,8 +44,8 @@ pub struct Options {
     pub model: Option<Model>,
     /// Opens beside the process that writes, for reading what is durable at this moment.
     pub read_only: bool,
-    /// How many vectors wait before they are sealed into a segment, and a sixteenth of the largest segment; `None` for what
-    /// suits large directories.
+    /// How many vectors wait before they are sealed into a segment, a sixteenth of the largest segment and of what is worth a graph;
+    /// `None` for what suits large directories.
     pub seal_rows: Option<u32>,
 }
 
@@ -82,12 +82,10 @@ impl Engine {
         view.keyword = keyword.snapshot();
         let mut shelf = None;
         if let Some(vectors) = &vectors {
-            let (mut opened, segments) = Shelf::open(&dir.join(VECTORS), &name, vectors.dimensions(), seq, write)?;
-            view.vectors = VectorSnapshot::new(vectors, segments, &view.classes);
+            let sizes = options.seal_rows.map_or_else(Sizes::default, |seal_rows| Sizes { seal_rows });
+            let (opened, segments) = Shelf::open(&dir.join(VECTORS), &name, vectors.dimensions(), seq, write, sizes)?;
+            view.vectors = VectorSnapshot::new(vectors, segments, &view.classes, sizes);
             (0..view.end).for_each(|chunk| view.place(chunk));
-            if let Some(seal_rows) = options.seal_rows {
-                opened.sizes = Sizes { seal_rows };
-            }
             shelf = Some(opened);
         }
         let state = Arc::new(RwLock::new(State { access, permits: PermitCache::default(), view: Arc::new(view) }));

@@ -32,11 +32,6 @@ const PATIENCE: usize = 256;
 /// Segments of which the caller may read at least one row in so many are probed. Where it is one in four, scanning them is as
 /// fast and finds more (measured at 1,000,000 rows).
 const PROBED_FROM_ONE_IN: u32 = 3;
-/// Fewer permitted rows than these are scanned: over 100,000 a probe took a tenth longer than the scan.
-const MIN_PROBED_ROWS: u32 = 262_144;
-/// A step of a walk takes as long as scanning so many rows: where a scan is cheaper, nothing is walked (measured at 1,000,000 rows, 2 µs
-/// a step and 6 to 9 ns a row).
-const ROWS_PER_STEP: u32 = 300;
 /// A walk begins at the best rows of so many clusters, and at so many rows.
 const FIRST_CLUSTERS: usize = 256;
 const BEGINNINGS: usize = 128;
@@ -169,10 +164,13 @@ impl VectorSnapshot {
         let all: u32 = linked().map(|part| part.held.segment.len()).sum();
         let share = f64::from(permitted) / f64::from(all.max(1));
         let width = (MIN_WIDTH.max(depth.count() + depth.count() / 2) as f64 / share) as usize;
-        if width.saturating_mul(ROWS_PER_STEP as usize) > permitted as usize {
+        if width as f64 * self.sizes().rows_per_step() > f64::from(permitted) {
             return None;
         }
-        self.walk_of(graph, scope, code, width, linked(), permitted)
+        match self.walk_of(graph, scope, code, width, linked(), permitted)? {
+            Walk::Found(found) if found.len() < depth.count() => Some(Walk::AtOdds),
+            walked => Some(walked),
+        }
     }
 
     /// What a walk finds of these parts, which the graph holds and of which so many rows are permitted.
@@ -228,7 +226,7 @@ impl VectorSnapshot {
             });
         }
         let rows = probed.iter().map(|part| part.rows).sum();
-        if rows < MIN_PROBED_ROWS || !probe(self, &probes, rows, code, depth, &mut near) {
+        if rows < self.sizes().full() || !probe(self, &probes, rows, code, depth, &mut near) {
             probed.iter().for_each(|part| scan(&mut near, part.held, code, &part.permitted));
         }
         near.finish()

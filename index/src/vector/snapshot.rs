@@ -10,7 +10,7 @@ use super::graph::Graph;
 use super::held::Held;
 use super::quantize;
 use super::segment::Segment;
-use super::shelf::{NewGraph, NewSegment, Sealing, Segments};
+use super::shelf::{NewGraph, NewSegment, Sealing, Segments, Sizes};
 use super::store::{Stored, VectorStore, dot_le};
 use super::tail::Tail;
 use crate::access::{ClassNo, DEAD};
@@ -24,6 +24,7 @@ const ROWS_AHEAD: usize = 4;
 /// Rows, codes, segments and tail.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct VectorSnapshot {
+    sizes: Sizes,
     dimensions: usize,
     rows: RowMap,
     codes: RowMap,
@@ -63,8 +64,8 @@ impl Place {
 
 impl VectorSnapshot {
     /// The rows of a store in these segments; rows that none of them holds come with [`VectorSnapshot::place`].
-    pub(crate) fn new(store: &VectorStore, segments: Segments, classes: &Rows<ClassNo>) -> VectorSnapshot {
-        let mut snapshot = VectorSnapshot::default();
+    pub(crate) fn new(store: &VectorStore, segments: Segments, classes: &Rows<ClassNo>, sizes: Sizes) -> VectorSnapshot {
+        let mut snapshot = VectorSnapshot { sizes, ..VectorSnapshot::default() };
         snapshot.read_from(store.stored());
         snapshot.graph = segments.graph;
         segments.all.into_iter().for_each(|segment| snapshot.hold(segment, classes));
@@ -229,6 +230,11 @@ impl VectorSnapshot {
         } else {
             None
         }
+    }
+
+    /// From which sizes on what is worth while.
+    pub(super) fn sizes(&self) -> Sizes {
+        self.sizes
     }
 
     pub(super) fn segments(&self) -> &[Held] {

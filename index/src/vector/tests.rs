@@ -26,9 +26,9 @@ impl Index {
     fn new(dimensions: usize) -> Index {
         let dir = tempfile::tempdir().unwrap();
         let store = VectorStore::open(dir.path(), CATALOG, dimensions, 0, true).unwrap();
-        let (mut shelf, segments) = Shelf::open(dir.path(), CATALOG, dimensions, 0, true).unwrap();
-        shelf.sizes = Sizes { seal_rows: 24 };
-        let snapshot = VectorSnapshot::new(&store, segments, &Rows::default());
+        let sizes = Sizes { seal_rows: 24 };
+        let (shelf, segments) = Shelf::open(dir.path(), CATALOG, dimensions, 0, true, sizes).unwrap();
+        let snapshot = VectorSnapshot::new(&store, segments, &Rows::default(), sizes);
         Index { dir, store, shelf, snapshot, classes: Rows::default(), end: 0, seq: 0 }
     }
 
@@ -85,14 +85,13 @@ impl Index {
         self.store.checkpoint(self.seq).unwrap();
         let dimensions = self.store.dimensions();
         self.store = VectorStore::open(self.dir.path(), CATALOG, dimensions, self.seq, true).unwrap();
-        let (mut shelf, segments) = Shelf::open(self.dir.path(), CATALOG, dimensions, self.seq, true).unwrap();
-        shelf.sizes = self.shelf.sizes;
+        let (shelf, segments) = Shelf::open(self.dir.path(), CATALOG, dimensions, self.seq, true, self.shelf.sizes).unwrap();
         self.shelf = shelf;
         self.rebuild(segments);
     }
 
     fn rebuild(&mut self, segments: Segments) {
-        self.snapshot = VectorSnapshot::new(&self.store, segments, &self.classes);
+        self.snapshot = VectorSnapshot::new(&self.store, segments, &self.classes, self.shelf.sizes);
         (0..self.end).for_each(|chunk| self.snapshot.place(chunk, self.classes.get(chunk)));
     }
 

@@ -22,6 +22,9 @@ pub(crate) struct Tally {
     pub(crate) hits: u64,
     pub(crate) differences: u64,
     pub(crate) leaks: u64,
+    /// Hits that are the best by the definition, of searches that may miss some, and how many of them were missed.
+    pub(crate) best: u64,
+    pub(crate) missed: u64,
     /// Passages that were superseded, and found in the newest version.
     pub(crate) renewed: u64,
     /// The first difference, for a person.
@@ -31,13 +34,31 @@ pub(crate) struct Tally {
 const USERS: usize = 6;
 const GROUPS: usize = 7;
 const CONTAINERS: usize = 7;
-const DOCUMENTS: usize = 40;
 /// So few that rows are sealed, moved and merged all the time.
 const SEAL_ROWS: u32 = 12;
+
+/// What a history is about.
+#[derive(Clone, Copy)]
+struct World {
+    documents: usize,
+    /// Puts before the first step.
+    filled: usize,
+    /// Documents that everyone may read, in percent; others have ACLs of all kinds.
+    open: usize,
+    seal_rows: u32,
+    /// Steps after which what is done in the background is waited for, in percent.
+    settled: usize,
+}
+
+/// Few documents, and of each caller few.
+const NARROW: World = World { documents: 40, filled: 0, open: 0, seal_rows: SEAL_ROWS, settled: 1 };
+/// So many that callers may read, of segments so small, that clusters are probed and a graph is walked.
+const WIDE: World = World { documents: 150, filled: 300, open: 70, seal_rows: 4, settled: 4 };
 
 const SOURCES: usize = 3;
 
 struct History {
+    world: World,
     dice: Dice,
     dir: std::path::PathBuf,
     /// Without one, writes go to the script.
@@ -53,14 +74,18 @@ struct History {
     tally: Tally,
 }
 
-/// Runs one history of `operations` steps in a temporary directory.
+/// Runs one history of `operations` steps in a temporary directory; every other seed's is wide.
 pub(crate) fn run(seed: u64, operations: u64) -> Tally {
     // Memory-backed where there is such a place: the history is about meaning, not about disks.
     let shared = Path::new("/dev/shm");
     let dir = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.unwrap();
     let mut history = History::new(seed, "");
+    history.world = if seed.is_multiple_of(2) { WIDE } else { NARROW };
     history.dir = dir.path().to_owned();
-    history.engine = Some(open(dir.path()));
+    history.engine = Some(open_sized(dir.path(), history.world.seal_rows));
+    if operations > 0 {
+        (0..history.world.filled).for_each(|_| history.put());
+    }
     for _ in 0..operations {
         history.step();
         history.compare();
@@ -104,13 +129,18 @@ pub(crate) fn compare(engine: Engine, naive: Naive, seed: u64, rounds: u64) -> T
 }
 
 pub(crate) fn open(dir: &Path) -> Engine {
+    open_sized(dir, SEAL_ROWS)
+}
+
+fn open_sized(dir: &Path, seal_rows: u32) -> Engine {
     let model = Model { name: "grid".to_owned(), dimensions: DIMENSIONS };
-    Engine::open(dir, &Options { model: Some(model), seal_rows: Some(SEAL_ROWS), ..Options::default() }).unwrap()
+    Engine::open(dir, &Options { model: Some(model), seal_rows: Some(seal_rows), ..Options::default() }).unwrap()
 }
 
 impl History {
     fn new(seed: u64, name: &str) -> History {
         History {
+            world: NARROW,
             dice: Dice(seed),
             dir: std::path::PathBuf::new(),
             engine: None,
@@ -141,6 +171,9 @@ impl History {
 
     fn step(&mut self) {
         self.tally.operations += 1;
+        if self.dice.chance(self.world.settled) {
+            self.checkpoint();
+        }
         match self.dice.below(100) {
             0..=22 => self.put(),
             23..=28 => self.edit(),
@@ -155,8 +188,7 @@ impl History {
             80..=90 => self.change_group(),
             91..=92 => self.delete_group(),
             93..=96 => self.naive.now += 1_000 * (1 + self.dice.below(60) as i64),
-            98 => self.reopen(),
-            97 => self.checkpoint(),
+            97 | 98 => self.reopen(),
             _ => self.rebuild(),
         }
     }
@@ -370,7 +402,7 @@ impl History {
             return;
         }
         self.engine = None;
-        self.engine = Some(open(&self.dir));
+        self.engine = Some(open_sized(&self.dir, self.world.seal_rows));
     }
 
     /// Loses the derived indexes.
@@ -384,7 +416,7 @@ impl History {
                 std::fs::remove_dir_all(self.dir.join(folder)).unwrap();
             }
         }
-        self.engine = Some(open(&self.dir));
+        self.engine = Some(open_sized(&self.dir, self.world.seal_rows));
     }
 
     // What things are made of.
@@ -395,7 +427,7 @@ impl History {
     }
 
     fn key(&mut self) -> Key {
-        (self.source(), format!("doc/{}", self.dice.below(DOCUMENTS / SOURCES)))
+        (self.source(), format!("doc/{}", self.dice.below(self.world.documents / SOURCES)))
     }
 
     fn container(&mut self) -> String {
@@ -425,6 +457,9 @@ impl History {
 
     /// Mostly well-formed ACLs, some that must withhold. Sections name no parent.
     fn acl(&mut self, nested: bool) -> Option<Value> {
+        if self.dice.chance(self.world.open) {
+            return Some(json!({ "allow": ["everyone"] }));
+        }
         let mut acl = json!({ "allow": self.principals(3) });
         if self.dice.chance(25) {
             acl["deny"] = json!(self.principals(1));

@@ -181,6 +181,7 @@ impl Word {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Question {
     pub(crate) parts: Vec<Part>,
     pub(crate) vector: Vec<f32>,

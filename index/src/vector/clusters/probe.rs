@@ -58,7 +58,7 @@ struct Unread {
 }
 
 /// Adds the rows of the clusters that matter. False, with nothing added, when that would be more rows than the `permitted_rows`
-/// that the caller may read in these segments, or clusters that were never judged.
+/// that the caller may read in these segments, or clusters that were never judged, or leaves fewer than are asked for.
 pub(in crate::vector) fn probe(
     vectors: &VectorSnapshot,
     probes: &[Probe<'_>],
@@ -90,6 +90,10 @@ pub(in crate::vector) fn probe(
             return false;
         }
         step *= GROWTH;
+    }
+    if near.kept().len() < depth.count() {
+        near.restore(before);
+        return false;
     }
     near.left_out();
     true

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use sightline_index::{Recency, Scorer, Sort, SourcePolicy};
+use sightline_index::{Hit, Recency, Scorer, Sort, SourcePolicy};
 
 use super::super::arranged::Arrangement;
 use super::super::reranked;
@@ -24,7 +24,12 @@ impl History {
                 arrangement: if self.dice.chance(40) { self.arrangement() } else { Arrangement::default() },
                 rerank: self.dice.chance(30),
             };
-            self.compare_search(&who, &question);
+            if self.world.open > 0 && self.dice.chance(50) {
+                let plain = Question { arrangement: Arrangement::default(), rerank: false, ..question };
+                self.compare_approximate(&who, &plain);
+            } else {
+                self.compare_search(&who, &question);
+            }
             let key = self.key();
             self.compare_document(&who, &key);
             self.compare_explanation(&who, &key);
@@ -50,28 +55,6 @@ impl History {
 
     fn compare_search(&mut self, who: &Who, question: &Question) {
         self.tally.comparisons += 1;
-        let query = Query {
-            text: question.parts.iter().map(Part::text).collect::<Vec<_>>().join(" "),
-            vector: Some(question.vector.clone()),
-            mode: match question.mode {
-                Mode::Keyword => EngineMode::Keyword,
-                Mode::Vector => EngineMode::Vector,
-                Mode::Hybrid => EngineMode::Hybrid,
-            },
-            limit: question.limit,
-            filter: Filter {
-                sources: question.sources.clone(),
-                labels: question.labels.clone(),
-                modified_after: question.modified_after.map(|seconds| Timestamp(seconds * 1000)),
-            },
-            recency: question.arrangement.recency.map(recency),
-            policies: Arc::new(question.arrangement.policies.iter().map(policy).collect()),
-            sort: if question.arrangement.newest_first { Sort::ModifiedAt } else { Sort::Relevance },
-            per_document: question.arrangement.per_document,
-            collapse_duplicates: question.arrangement.collapse,
-            diversity: question.arrangement.diversity,
-            ..Query::default()
-        };
         let expected = self.naive.search(who, question);
         // What is given to score may be read.
         let unreadable = RefCell::new(Vec::new());
@@ -81,24 +64,15 @@ impl History {
             Ok(texts.iter().map(|text| reranked::score(words, text)).collect())
         };
         let scorer = question.rerank.then_some(&scorer as &Scorer<'_>);
-        let found = self.engine().search_with(&caller(who), &query, Timestamp(self.naive.now), scorer).unwrap();
+        let found = self
+            .engine()
+            .search_with(&caller(who), &query(question, self.world.open > 0), Timestamp(self.naive.now), scorer)
+            .unwrap();
         for text in unreadable.into_inner() {
             self.tally.leaks += 1;
             self.note(format!("{who:?}: the re-ranker was given {text:?}"));
         }
-        self.tally.hits += found.hits.len() as u64;
-        for hit in &found.hits {
-            let key = (hit.citation.source.clone(), hit.citation.document.clone());
-            let document = self.naive.documents.get(&key).filter(|document| !document.deleted);
-            let visible = document.is_some_and(|document| {
-                let version = document.versions.last().unwrap();
-                self.naive.may_read(who, &key, document) && self.naive.text(who, &key, version).contains(&hit.text)
-            });
-            if !visible {
-                self.tally.leaks += 1;
-                self.note(format!("{who:?} was shown {key:?}: {:?}", hit.text));
-            }
-        }
+        self.check_readable(who, &found.hits);
         let describe = |key: &Key, ordinal: usize, scores: [Option<f32>; 4], duplicates: &[Key]| {
             let document = &self.naive.documents[key];
             let version = document.versions.last().unwrap();
@@ -142,7 +116,59 @@ impl History {
             let hit = format!("hit {at} is {:?}, not {:?}", got.get(at), expected.get(at));
             self.note(format!("{who:?} asked {mode:?} {parts:?} {arrangement:?} {rerank}: {counts}; {hit}"));
         }
-        for hit in &found.hits {
+        self.check_citations(who, &found.hits);
+    }
+
+    /// Where part of the vectors is looked at, hits may be missed. All that come must be what the definition says of them.
+    fn compare_approximate(&mut self, who: &Who, question: &Question) {
+        self.tally.comparisons += 1;
+        let found = self.engine().search(&caller(who), &query(question, false), Timestamp(self.naive.now)).unwrap();
+        self.check_readable(who, &found.hits);
+        let all = self.naive.search(who, &Question { limit: usize::MAX, ..question.clone() });
+        let mut expected = all.iter().map(|(hit, _)| {
+            let text = self.naive.passage(hit).text.clone();
+            (hit.key.clone(), text, bits([hit.keyword, hit.vector, None, None]))
+        });
+        let best: Vec<_> = expected.by_ref().take(question.limit).collect();
+        let others: Vec<_> = expected.collect();
+        let got = found.hits.iter().map(|hit| {
+            let key = (hit.citation.source.clone(), hit.citation.document.clone());
+            (key, hit.text.clone(), bits([hit.scores.keyword, hit.scores.vector, None, None]))
+        });
+        let got: Vec<_> = got.collect();
+        if got.len() != best.len() {
+            self.tally.differences += 1;
+            self.note(format!("{who:?} asked {:?} {:?}: {} hits, not {}", question.mode, question.parts, got.len(), best.len()));
+        }
+        if let Some(hit) = got.iter().find(|hit| !best.contains(hit) && !others.contains(hit)) {
+            self.tally.differences += 1;
+            self.note(format!("{who:?} asked {:?} {:?}: {hit:?} is none of the hits", question.mode, question.parts));
+        }
+        self.tally.best += best.len() as u64;
+        self.tally.missed += best.iter().filter(|hit| !got.contains(hit)).count() as u64;
+        self.check_citations(who, &found.hits);
+    }
+
+    /// The caller may read what the hits show.
+    fn check_readable(&mut self, who: &Who, hits: &[Hit]) {
+        self.tally.hits += hits.len() as u64;
+        for hit in hits {
+            let key = (hit.citation.source.clone(), hit.citation.document.clone());
+            let document = self.naive.documents.get(&key).filter(|document| !document.deleted);
+            let visible = document.is_some_and(|document| {
+                let version = document.versions.last().unwrap();
+                self.naive.may_read(who, &key, document) && self.naive.text(who, &key, version).contains(&hit.text)
+            });
+            if !visible {
+                self.tally.leaks += 1;
+                self.note(format!("{who:?} was shown {key:?}: {:?}", hit.text));
+            }
+        }
+    }
+
+    /// Spans slice the caller's text, and a passage keeps its token.
+    fn check_citations(&mut self, who: &Who, hits: &[Hit]) {
+        for hit in hits {
             let (citation, key) = (&hit.citation, (hit.citation.source.clone(), hit.citation.document.clone()));
             let Some(document) = self.naive.documents.get(&key).cloned() else { continue };
             let text = Some(self.naive.text(who, &key, document.versions.last().unwrap()));
@@ -294,6 +320,33 @@ impl History {
     fn note(&mut self, difference: String) {
         let operations = self.tally.operations;
         self.tally.first.get_or_insert_with(|| format!("after operation {operations}: {difference}"));
+    }
+}
+
+/// The question as the engine takes it.
+fn query(question: &Question, exact: bool) -> Query {
+    Query {
+        text: question.parts.iter().map(Part::text).collect::<Vec<_>>().join(" "),
+        vector: Some(question.vector.clone()),
+        mode: match question.mode {
+            Mode::Keyword => EngineMode::Keyword,
+            Mode::Vector => EngineMode::Vector,
+            Mode::Hybrid => EngineMode::Hybrid,
+        },
+        limit: question.limit,
+        filter: Filter {
+            sources: question.sources.clone(),
+            labels: question.labels.clone(),
+            modified_after: question.modified_after.map(|seconds| Timestamp(seconds * 1000)),
+        },
+        recency: question.arrangement.recency.map(recency),
+        policies: Arc::new(question.arrangement.policies.iter().map(policy).collect()),
+        sort: if question.arrangement.newest_first { Sort::ModifiedAt } else { Sort::Relevance },
+        per_document: question.arrangement.per_document,
+        collapse_duplicates: question.arrangement.collapse,
+        diversity: question.arrangement.diversity,
+        exact,
+        ..Query::default()
     }
 }
 
