@@ -3,25 +3,37 @@
 use std::ops::Range;
 
 use super::cut::{Judged, cut};
-use super::kernels::{BLOCK_ROWS, Found, kernels};
+use super::kernels::{BLOCK_ROWS, Found, WORD_DIMENSIONS, kernels};
 use super::quantize::QueryCode;
 use super::search::{AHEAD_ROWS, Scope};
 use super::snapshot::VectorSnapshot;
 use crate::prefetch::prefetch;
 
-/// Rows that are scanned before the limit is tightened.
+/// Rows that are scanned before the limit is tightened, at most.
 pub(super) const STEP_ROWS: u32 = 4_096;
+/// At first it is tightened after fewer: after one in so many of the rows scanned so far. Of 100,000 rows a tenth more than those that
+/// must be kept for a while are.
+const STEP_SHARE: u32 = 4;
+const MIN_STEP_ROWS: u32 = 256;
+/// How many times as many as are asked for are kept for a while.
+const ROOM: usize = 4;
 /// How much of the rows that come next is asked for while others are scanned.
 const MAX_AHEAD_BYTES: usize = 4_096;
+/// The weights of the planes of a query add up to so much.
+const MOST_PER_DIMENSION: usize = 15;
 
 /// The closest rows so far, cut over all that were scanned together, so that their order does not matter.
 pub(super) struct Near<'a> {
     scope: &'a Scope<'a>,
     keep: usize,
+    kept: Vec<Judged>,
     /// Rows beyond this distance are not among the closest.
     limit: u32,
-    kept: Vec<Judged>,
+    /// How many rows are kept at each distance up to the limit, and in all.
+    counts: Vec<u32>,
+    within: usize,
     whole: bool,
+    scanned: u32,
     block_bytes: usize,
     found: Vec<Found>,
 }
@@ -29,8 +41,19 @@ pub(super) struct Near<'a> {
 impl<'a> Near<'a> {
     /// Looks for the `keep` closest rows.
     pub(super) fn new(scope: &'a Scope<'a>, code: &QueryCode, keep: usize) -> Near<'a> {
-        let block_bytes = code.planes.len() * BLOCK_ROWS * 8;
-        Near { scope, keep, limit: u32::MAX, kept: Vec::with_capacity(2 * keep), whole: true, block_bytes, found: Vec::new() }
+        let most = code.planes.len() * WORD_DIMENSIONS * MOST_PER_DIMENSION;
+        Near {
+            scope,
+            keep: keep.max(1),
+            kept: Vec::with_capacity(2 * keep),
+            limit: most as u32,
+            counts: vec![0; most + 1],
+            within: 0,
+            whole: true,
+            scanned: 0,
+            block_bytes: code.planes.len() * BLOCK_ROWS * 8,
+            found: Vec::new(),
+        }
     }
 
     /// Scans some rows of `blocks`. `chunk_of` gives the chunk of a row, when the caller may read it.
@@ -38,7 +61,8 @@ impl<'a> Near<'a> {
         let mut found = std::mem::take(&mut self.found);
         let mut first = rows.start / BLOCK_ROWS as u32 * BLOCK_ROWS as u32;
         while first < rows.end {
-            let end = rows.end.min(first + STEP_ROWS).next_multiple_of(BLOCK_ROWS as u32);
+            let step = (self.scanned / STEP_SHARE).clamp(MIN_STEP_ROWS, STEP_ROWS);
+            let end = rows.end.min(first + step).next_multiple_of(BLOCK_ROWS as u32);
             (kernels().scan)(&code.planes, self.bytes(blocks, first..end), self.limit, &mut found);
             for row in found.drain(..) {
                 let at = first + row.at;
@@ -47,15 +71,33 @@ impl<'a> Near<'a> {
                     && rows.contains(&at)
                     && let Some(chunk) = chunk_of(at).filter(|chunk| (self.scope.wanted)(*chunk))
                 {
-                    self.kept.push((row.distance, chunk));
-                    if self.kept.len() >= 2 * self.keep {
-                        self.tighten();
-                    }
+                    self.keep(row.distance, chunk);
                 }
             }
+            self.scanned += end - first;
             first = end;
         }
         self.found = found;
+    }
+
+    #[inline]
+    fn keep(&mut self, distance: u32, chunk: u32) {
+        self.kept.push((distance, chunk));
+        self.counts.get_mut(distance as usize).into_iter().for_each(|count| *count += 1);
+        self.within += 1;
+        if self.kept.len() <= self.keep {
+            return;
+        }
+        self.whole = false;
+        while let Some(farthest) = self.counts.get(self.limit as usize)
+            && self.within - *farthest as usize >= self.keep
+        {
+            self.within -= *farthest as usize;
+            self.limit = self.limit.saturating_sub(1);
+        }
+        if self.kept.len() >= ROOM * self.keep {
+            self.cut();
+        }
     }
 
     /// Asks for rows that are scanned next: the processor cannot know where they are.
@@ -71,7 +113,11 @@ impl<'a> Near<'a> {
 
     /// Takes back what was found since these were kept.
     pub(super) fn restore(&mut self, kept: Vec<Judged>) {
-        self.kept = kept;
+        self.limit = self.counts.len() as u32 - 1;
+        self.counts.fill(0);
+        self.within = 0;
+        self.kept.clear();
+        kept.into_iter().for_each(|(distance, chunk)| self.keep(distance, chunk));
     }
 
     /// Notes that not every row was scanned.
@@ -93,16 +139,17 @@ impl<'a> Near<'a> {
 
     /// The closest rows, in no particular order, and whether they are all there are.
     pub(super) fn finish(mut self) -> (Vec<Judged>, bool) {
-        if self.kept.len() > self.keep {
-            self.tighten();
-        }
+        self.cut();
         (self.kept, self.whole)
     }
 
-    fn tighten(&mut self) {
+    /// Keeps as many as are asked for.
+    fn cut(&mut self) {
         cut(&mut self.kept, self.keep, self.scope.order);
-        self.limit = self.kept.iter().map(|(distance, _)| *distance).max().unwrap_or(u32::MAX);
-        self.whole = false;
+        // What was cut at a lower distance than the limit was none, and what lies beyond it was not counted any more.
+        let cut = self.within.saturating_sub(self.kept.len());
+        self.counts.get_mut(self.limit as usize).into_iter().for_each(|count| *count -= cut as u32);
+        self.within -= cut;
     }
 
     /// The blocks of some rows, of which the first begins one.
