@@ -142,10 +142,8 @@ impl Scope<'_> {
                 view.vectors.nearest(&chunks, vector, depth.count(), order)
             }
             None => {
-                let permitted = self.filter.as_ref().unwrap_or(self.permit.bits());
                 let near = crate::vector::Scope {
-                    permitted,
-                    readable: view.corpus(permitted.iter()).chunks,
+                    permitted: self.filter.as_ref().unwrap_or(self.permit.bits()),
                     classes: &view.classes,
                     order: &order,
                     wanted: &|chunk| self.wanted(chunk) && narrowing.is_none_or(|ranking| ranking.admits(chunk)),

@@ -89,11 +89,12 @@ impl<'a> Near<'a> {
             return;
         }
         self.whole = false;
-        while let Some(farthest) = self.counts.get(self.limit as usize)
+        while self.limit > 0
+            && let Some(farthest) = self.counts.get(self.limit as usize)
             && self.within - *farthest as usize >= self.keep
         {
             self.within -= *farthest as usize;
-            self.limit = self.limit.saturating_sub(1);
+            self.limit -= 1;
         }
         if self.kept.len() >= ROOM * self.keep {
             self.cut();

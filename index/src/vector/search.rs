@@ -1,6 +1,6 @@
 //! Searching vectors: the nearest chunks that the caller may read.
 //!
-//! The fast way compares sign codes of the permitted rows, keeps [`MIN_CANDIDATES`] and more, or [`CANDIDATES_PER_RESULT`] for each
+//! The fast way compares sign codes of the permitted rows, keeps [`MIN_CANDIDATES`] or [`CANDIDATES_PER_RESULT`] for each
 //! result wanted, ranks those by int8 codes and the best of them by their full vectors. Candidates are cut over all rows
 //! together and ties are broken by the chunks' order, so the answer depends on nothing but the permitted rows. When nothing
 //! had to be cut, and when asked to, the answer is exact: see [`super::exact`].
@@ -21,12 +21,10 @@ use super::snapshot::VectorSnapshot;
 use crate::access::{Bits, ClassNo};
 use crate::rows::Rows;
 
-/// Candidates that the sign codes leave, at least, and at least of 500,000 rows and more. With 800, recall@10 was 0.982 in the worst case
-/// measured (1,000,000 perturbed passages, of which the half was permitted that the query is not about), too close to the promised 0.98.
-const MIN_CANDIDATES: u64 = 550;
-const MANY_CANDIDATES: u64 = 1_200;
-/// One more than those is left for so many rows that the caller may read. Of 100,000 rows 600 left 0.996, as many as 1,200 did in the worst case.
-const ROWS_PER_CANDIDATE: u64 = 800;
+/// Candidates that the sign codes leave, at least. With 800, recall@10 was 0.982 in the worst case measured (1,000,000 perturbed
+/// passages, of which the half was permitted that the query is not about), too close to the promised 0.98; with 675, 0.978 where it
+/// was a tenth.
+const MIN_CANDIDATES: usize = 1_200;
 /// Candidates that the sign codes leave for each result that is wanted.
 const CANDIDATES_PER_RESULT: usize = 8;
 /// Candidates that follow each other by distance and of which none may be among the results that matter most, at least, before
@@ -81,8 +79,6 @@ impl Depth {
 pub(crate) struct Scope<'a> {
     /// The classes that the caller may read and the filter admits.
     pub(crate) permitted: &'a Bits,
-    /// How many chunks of these classes there are.
-    pub(crate) readable: u64,
     /// The class of each chunk now.
     pub(crate) classes: &'a Rows<ClassNo>,
     /// Breaks ties.
@@ -111,8 +107,7 @@ impl VectorSnapshot {
             self.each_row(scope, |chunks, admits| search.offer(chunks, admits));
             return search.finish(scope.order);
         }
-        let least = MANY_CANDIDATES.min(MIN_CANDIDATES + scope.readable / ROWS_PER_CANDIDATE);
-        let keep = (least as usize).max(CANDIDATES_PER_RESULT * limit);
+        let keep = MIN_CANDIDATES.max(CANDIDATES_PER_RESULT * limit);
 
         let parts = self.parts(scope);
         let walked = self.walked(scope, &code, depth, &parts);

@@ -38,7 +38,7 @@ fn least_alike(topics: &[Vec<f32>], values: &[f32]) -> Vec<ClassNo> {
 
 /// What a probe finds of the segment; `None` where it gives up.
 fn probed(index: &Index, permitted: &Bits, query: &[f32], depth: Depth) -> Option<Vec<u32>> {
-    let scope = Scope { permitted, readable: index.readable(permitted), classes: &index.classes, order: &order, wanted: &wanted };
+    let scope = Scope { permitted, classes: &index.classes, order: &order, wanted: &wanted };
     let code = quantize::QueryCode::new(query);
     // Room for all, so that nothing but the clusters leaves rows out.
     let mut near = scan::Near::new(&scope, &code, 20_000);
@@ -148,7 +148,7 @@ fn linked() -> (Index, Vec<Vec<f32>>) {
 
 /// What a walk of this width finds of the segment; `None` where it gives up.
 fn walked(index: &Index, permitted: &Bits, query: &[f32], width: usize, wanted: fn(u32) -> bool) -> Option<Vec<u32>> {
-    let scope = Scope { permitted, readable: index.readable(permitted), classes: &index.classes, order: &order, wanted: &wanted };
+    let scope = Scope { permitted, classes: &index.classes, order: &order, wanted: &wanted };
     let code = quantize::QueryCode::new(query);
     let parts = index.snapshot.parts(&scope);
     match index.snapshot.walk_of(index.snapshot.graph().unwrap(), &scope, &code, width, parts.iter(), parts[0].rows).unwrap() {
