@@ -1,5 +1,7 @@
 //! Reads the whole catalog into the tables that live in memory, once, at open.
 
+use std::ops::Range;
+
 use rusqlite::Connection;
 
 use super::{directory, intern, sources};
@@ -38,14 +40,20 @@ pub(crate) fn access(db: &Connection) -> Result<Access> {
     Ok(access)
 }
 
-/// Calls `each` with every chunk and its document's id, in the order of their numbers.
-pub(crate) fn chunks(db: &Connection, mut each: impl FnMut(ChunkRow, &str)) -> Result<()> {
+/// One more than the highest number of a chunk.
+pub(crate) fn chunks_end(db: &Connection) -> Result<u32> {
+    Ok(db.query_row("SELECT coalesce(max(num) + 1, 0) FROM chunks", [], |row| row.get(0))?)
+}
+
+/// Calls `each` with every chunk of these numbers and its document's id, in the order of their numbers.
+pub(crate) fn chunks(db: &Connection, numbers: Range<u32>, mut each: impl FnMut(ChunkRow, &str)) -> Result<()> {
     let mut statement = db.prepare(
         "SELECT c.num, c.ordinal, coalesce(s.class, d.class), c.tokens, c.vector, d.modified_at, d.ingested_at, \
          d.source, d.id FROM chunks c JOIN documents d ON d.num = c.doc \
-         LEFT JOIN sections s ON s.doc = c.doc AND s.version = c.version AND s.ordinal = c.section ORDER BY c.num",
+         LEFT JOIN sections s ON s.doc = c.doc AND s.version = c.version AND s.ordinal = c.section \
+         WHERE c.num >= ?1 AND c.num < ?2 ORDER BY c.num",
     )?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query([numbers.start, numbers.end])?;
     while let Some(row) = rows.next()? {
         let chunk = ChunkRow {
             num: row.get(0)?,

@@ -121,6 +121,12 @@ impl Catalog {
         Ok(())
     }
 
+    /// Runs `f` in one read transaction of a connection that is not kept.
+    pub(crate) fn read_apart<T>(&self, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let mut connection = self.connect_with(READER_CACHE_KIB)?;
+        f(&*connection.transaction()?)
+    }
+
     /// Runs `f` in one read transaction, so that everything it reads is of one moment.
     pub(crate) fn read<T>(&self, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let idle = self.idle.lock().pop();

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
@@ -15,7 +17,7 @@ use super::upkeep::Upkeep;
 use super::writer::{CatalogWriter, IndexWriter, Writer};
 use crate::access::{DEAD, PermitCache};
 use crate::catalog::sums::Sums;
-use crate::catalog::{Catalog, ChunkRecord, VersionRecord, documents, load, meta, set_meta, sources};
+use crate::catalog::{Catalog, ChunkRecord, VersionRecord, documents, load, load::ChunkRow, meta, set_meta, sources};
 use crate::citation::Sealer;
 use crate::error::{Error, Result};
 use crate::keyword::{KeywordIndex, indexed_terms};
@@ -27,6 +29,12 @@ pub(crate) const CATALOG: &str = "catalog.sqlite";
 const KEYWORD: &str = "keyword";
 const VECTORS: &str = "vectors";
 const LOCK: &str = "lock";
+/// Connections that read the chunks at open. More than there are processors: where the catalog is not in memory they wait for the disk
+/// together, not one after the other.
+const READERS: u32 = 8;
+/// Fewer chunks than these are read by one.
+const MIN_READ_CHUNKS: u32 = 16_384;
+const READ_BATCH: usize = 1_024;
 
 /// The model that makes the vectors of a data directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +84,7 @@ impl Engine {
             model.as_ref().map(|model| VectorStore::open(&dir.join(VECTORS), &name, model.dimensions, seq, write)).transpose()?;
         let (access, mut view) = catalog.read(|db| {
             let access = load::access(db)?;
-            Ok((access, load_view(db, &keyword)?))
+            Ok((access, load_view(&catalog, db, &keyword, if write { READERS } else { 1 })?))
         })?;
         replay(&catalog, &view, &mut keyword, vectors.as_mut().filter(|_| write), write)?;
         view.keyword = keyword.snapshot();
@@ -140,7 +148,8 @@ fn settle_model(connection: &mut Connection, sums: &Sums, offered: Option<Model>
     }
 }
 
-fn load_view(db: &Connection, keyword: &KeywordIndex) -> Result<View> {
+/// Reads the tables of chunks with so many connections; more than one see one moment where nobody else may write.
+fn load_view(catalog: &Catalog, db: &Connection, keyword: &KeywordIndex, readers: u32) -> Result<View> {
     let mut view = View {
         epoch: meta::<i64>(db, "epoch")?.unwrap_or_default().cast_unsigned(),
         seq: meta::<i64>(db, "seq")?.unwrap_or_default().cast_unsigned(),
@@ -152,11 +161,47 @@ fn load_view(db: &Connection, keyword: &KeywordIndex) -> Result<View> {
         vectors: VectorSnapshot::default(),
     };
     let names: HashMap<u32, String> = sources::all(db)?.into_iter().map(|(number, source)| (number, source.id)).collect();
-    load::chunks(db, |chunk, document| {
-        let source = names.get(&chunk.source).map_or("", String::as_str);
-        let at = Timestamp(chunk.modified_at.unwrap_or(chunk.ingested_at));
-        *view.facts.get_mut(chunk.num) = Facts::new(source, document, chunk.ordinal, at, chunk.vector != 0);
+    let mut take = |(chunk, facts): (ChunkRow, Facts)| {
+        *view.facts.get_mut(chunk.num) = facts;
         view.set_class(chunk.num, chunk.class, chunk.tokens);
+    };
+    let read = |db: &Connection, numbers: Range<u32>, give: &mut dyn FnMut((ChunkRow, Facts))| {
+        load::chunks(db, numbers, |chunk, document| {
+            let source = names.get(&chunk.source).map_or("", String::as_str);
+            let at = Timestamp(chunk.modified_at.unwrap_or(chunk.ingested_at));
+            give((chunk, Facts::new(source, document, chunk.ordinal, at, chunk.vector != 0)));
+        })
+    };
+    let end = load::chunks_end(db)?;
+    let piece = end.div_ceil(readers).max(MIN_READ_CHUNKS);
+    if piece >= end {
+        read(db, 0..end, &mut take)?;
+        return Ok(view);
+    }
+    let (sender, loaded) = sync_channel(readers as usize);
+    std::thread::scope(|scope| {
+        let reading = |first: u32| {
+            let (sender, read) = (sender.clone(), &read);
+            scope.spawn(move || {
+                let mut batch = Vec::with_capacity(READ_BATCH);
+                // It is sent to the end of this scope, so that nobody has hung up.
+                let send = |batch: &mut Vec<_>| _ = sender.send(std::mem::replace(batch, Vec::with_capacity(READ_BATCH)));
+                catalog.read_apart(|db| {
+                    read(db, first..end.min(first + piece), &mut |row| {
+                        batch.push(row);
+                        if batch.len() == READ_BATCH {
+                            send(&mut batch);
+                        }
+                    })
+                })?;
+                send(&mut batch);
+                Ok::<(), Error>(())
+            })
+        };
+        let threads: Vec<_> = (0..end).step_by(piece as usize).map(reading).collect();
+        drop(sender);
+        loaded.into_iter().flatten().for_each(&mut take);
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
     Ok(view)
 }

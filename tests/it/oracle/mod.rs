@@ -17,8 +17,13 @@ fn random_histories_agree_with_the_definition() {
     for seed in 1..=4 {
         let tally = run(seed, 400);
         assert_eq!((tally.differences, tally.leaks), (0, 0), "seed {seed}: {}", tally.first.unwrap_or_default());
-
-        assert!(tally.missed * 50 <= tally.best, "seed {seed}: {} of {} hits were missed", tally.missed, tally.best);
+        // Those of wide histories look at part of the rows.
+        assert!(
+            tally.missed * 50 <= tally.best && (seed % 2 == 1 || tally.best > 1_000),
+            "seed {seed}: {} of {} hits were missed",
+            tally.missed,
+            tally.best
+        );
         assert!(tally.hits > 1_000, "seed {seed} compared too little: {} hits", tally.hits);
         renewed += tally.renewed;
     }
