@@ -11,8 +11,8 @@ use crate::prefetch::prefetch;
 
 /// Rows that are scanned before the limit is tightened, at most.
 pub(super) const STEP_ROWS: u32 = 4_096;
-/// At first it is tightened after fewer: after one in so many of the rows scanned so far. Of 100,000 rows a tenth more than those that
-/// must be kept for a while are.
+/// At first it is tightened after fewer, one in so many of the rows scanned so far: of 100,000 rows some 7,000 are kept for a while, where
+/// 6,500 must be.
 const STEP_SHARE: u32 = 4;
 const MIN_STEP_ROWS: u32 = 256;
 /// How many times as many as are asked for are kept for a while.
