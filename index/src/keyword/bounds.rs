@@ -4,7 +4,7 @@
 //! beaten ([`reach`]) are refined, word by word, by what each of their documents has itself ([`refine`]).
 
 use super::dense::{BLOCK, Dense, SLACK};
-use super::few::ones;
+use super::readable::ones;
 
 /// The share of the greatest bound by which a bound may be wrong after a few operations for each of 512 words, each of relative
 /// error 2⁻²⁴, and [`SLACK`].

@@ -1,39 +1,80 @@
-//! The documents of a segment by class, so that what a permit admits is found without asking every document.
+//! The documents of a segment by class, and the postings of words in that order, so that what a permit admits is read without
+//! asking every document or posting.
+//!
+//! A class is a run of *positions*. A document that has another class than when all were sorted stays where it is: its position
+//! is left out of its run, and it is listed under its new class.
 
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tantivy::schema::IndexRecordOption;
 
+use super::kept::{Bytes, Kept};
+use super::lists::{Documents, WordList};
+use super::packed::Packed;
+use super::readable::ones;
 use super::segment::Segment;
 use crate::access::{Bits, ClassNo, DEAD};
+use crate::error::Result;
 use crate::rows::{PAGE_ROWS, Rows};
 
 /// In a segment of fewer documents every one is asked.
 const MIN_DOCS: usize = if cfg!(test) { 100 } else { 8_192 };
-/// When more than one of so many pages has changed since the documents were sorted, they are sorted again.
-const STALE_SHARE: usize = 8;
+/// When one of so many documents is not where it was sorted, they are sorted again.
+const MOVED_SHARE: usize = 16;
 /// When one of so many documents is admitted, or more, asking every one is as fast.
 const MOST: usize = 3;
+/// What postings by class may take, in bytes, and in bytes for each document.
+const MAX_LIST_BYTES: usize = 256 << 10;
+const MAX_LIST_BYTES_PER_DOC: usize = 64;
+/// What a posting takes, or less.
+const BYTES_PER_POSTING: usize = 2;
+/// So many words that were asked for once are remembered.
+const MAX_ASKED: usize = 16_384;
+/// Where one of so many documents has a word, its postings are brought in order by way of all positions.
+const SCATTERED_SHARE: usize = 16;
+/// The position of a document that was dead when all were sorted.
+const NOWHERE: u32 = u32::MAX;
 
 /// The documents of a segment, sorted when they are first needed.
 #[derive(Default)]
 pub(super) struct ByClass(Mutex<Option<Arc<Sorted>>>);
 
-/// The living documents of a segment by the classes that they had under some rows.
+/// The living documents of a segment by the classes that they have under some rows.
+#[derive(Clone)]
 struct Sorted {
     rows: Rows<ClassNo>,
-    /// Ascending classes, each with where its documents begin; and the end.
-    starts: Vec<(ClassNo, u32)>,
-    /// By class; those of one ascend.
-    docs: Vec<u32>,
+    order: Arc<Order>,
+    /// Positions of documents that have left the class they were sorted by.
+    left: BTreeSet<u32>,
+    /// Living documents that have another class than they were sorted by.
+    arrived: BTreeSet<(ClassNo, u32)>,
 }
 
-/// What a permit admits of a segment, as far as classes tell.
+/// Documents in the order of the classes that they once had, and of words their postings in that order.
+pub(super) struct Order {
+    /// Ascending classes, each with where its documents begin; and the end.
+    starts: Vec<(ClassNo, u32)>,
+    /// By position; those of one class ascend.
+    docs: Vec<u32>,
+    /// By position: the code of the document's length.
+    lengths: Vec<u8>,
+    /// By document.
+    positions: Vec<u32>,
+    lists: Kept<Packed>,
+    /// Words that were asked for once.
+    asked: Mutex<HashSet<Box<str>>>,
+}
+
+/// What a permit admits of a segment.
 pub(super) struct Permitted {
-    pub(super) bits: Vec<u64>,
-    /// Documents that may have another class now: all others are as `bits` says.
-    pub(super) changed: Vec<Range<usize>>,
+    pub(super) order: Arc<Order>,
+    /// Positions, ascending.
+    pub(super) runs: Vec<Range<u32>>,
+    /// Documents that are in none of the runs, ascending.
+    pub(super) others: Vec<u32>,
 }
 
 impl ByClass {
@@ -42,37 +83,90 @@ impl ByClass {
         if segment.len() < MIN_DOCS {
             return None;
         }
-        let (first, last) = (segment.chunks.first()? / PAGE_ROWS, segment.chunks.last()? / PAGE_ROWS);
-        let pages = (last - first) as usize + 1;
+        let permitted = self.sorted(segment, rows).permitted(permit);
+        (permitted.count() * MOST <= segment.len()).then_some(permitted)
+    }
+
+    /// The documents by class under these rows.
+    fn sorted(&self, segment: &Segment, rows: &Rows<ClassNo>) -> Arc<Sorted> {
         let mut known = self.0.lock();
-        let fresh = known.clone().and_then(|sorted| {
-            let mut changed = rows.changed(&sorted.rows);
-            changed.retain(|page| (first..=last).contains(page));
-            (changed.len() <= pages.div_ceil(STALE_SHARE)).then_some((sorted, changed))
-        });
-        let (sorted, changed) = fresh.unwrap_or_else(|| {
-            let sorted = Arc::new(Sorted::new(segment, rows));
-            *known = Some(sorted.clone());
-            (sorted, Vec::new())
-        });
-        drop(known);
-        let ranges = sorted.permitted(permit);
-        let count: usize = ranges.iter().map(ExactSizeIterator::len).sum();
-        if count * MOST > segment.len() {
-            return None;
-        }
-        let mut bits = vec![0u64; segment.len().div_ceil(64)];
-        for doc in ranges.into_iter().flat_map(|docs| sorted.docs.get(docs).unwrap_or_default()) {
-            if let Some(word) = bits.get_mut(*doc as usize / 64) {
-                *word |= 1 << (doc % 64);
-            }
-        }
-        Some(Permitted { bits, changed: changed.into_iter().map(|page| segment.docs_of_page(page)).collect() })
+        let fits = known.as_mut().is_some_and(|sorted| sorted.rows.same(rows) || Arc::make_mut(sorted).follow(segment, rows));
+        let sorted = known.take().filter(|_| fits).unwrap_or_else(|| Arc::new(Sorted::new(segment, rows)));
+        *known = Some(sorted.clone());
+        sorted
     }
 }
 
 impl Sorted {
     fn new(segment: &Segment, rows: &Rows<ClassNo>) -> Sorted {
+        let order = Arc::new(Order::new(segment, rows));
+        Sorted { rows: rows.clone(), order, left: BTreeSet::new(), arrived: BTreeSet::new() }
+    }
+
+    /// Notes what is different under other rows; false when too much is.
+    fn follow(&mut self, segment: &Segment, rows: &Rows<ClassNo>) -> bool {
+        let (Some(first), Some(last)) = (segment.chunks.first(), segment.chunks.last()) else { return true };
+        let pages = first / PAGE_ROWS..=last / PAGE_ROWS;
+        for page in rows.changed(&self.rows).into_iter().filter(|page| pages.contains(page)) {
+            let docs = segment.docs_of_page(page);
+            let chunks = segment.chunks.get(docs.clone()).unwrap_or_default();
+            for (doc, chunk) in (docs.start as u32..).zip(chunks) {
+                let (was, is) = (self.rows.get(*chunk), rows.get(*chunk));
+                if was != is {
+                    self.moved(doc, was, is);
+                }
+            }
+            if (self.left.len() + self.arrived.len()) * MOVED_SHARE > segment.len() {
+                return false;
+            }
+        }
+        self.rows = rows.clone();
+        true
+    }
+
+    /// Notes that a document has another class than before.
+    fn moved(&mut self, doc: u32, was: ClassNo, is: ClassNo) {
+        let position = self.order.position(doc);
+        let sorted_by = position.map_or(DEAD, |position| self.order.class_at(position));
+        self.arrived.remove(&(was, doc));
+        if is != DEAD && is != sorted_by {
+            self.arrived.insert((is, doc));
+        }
+        match position {
+            Some(position) if is == sorted_by => drop(self.left.remove(&position)),
+            Some(position) => drop(self.left.insert(position)),
+            None => {}
+        }
+    }
+
+    fn permitted(&self, permit: &Bits) -> Permitted {
+        let mut runs: Vec<Range<u32>> = Vec::new();
+        let mut add = |run: Range<u32>| match runs.last_mut().filter(|before| before.end == run.start) {
+            Some(before) => before.end = run.end,
+            None if run.is_empty() => {}
+            None => runs.push(run),
+        };
+        for run in self.order.runs(permit) {
+            let mut start = run.start;
+            for left in self.left.range(run.clone()) {
+                add(start..*left);
+                start = left + 1;
+            }
+            add(start..run.end);
+        }
+        let mut others: Vec<u32> = match permit.iter().nth(self.arrived.len() / 8) {
+            Some(_) => self.arrived.iter().filter(|(class, _)| permit.contains(*class)).map(|(_, doc)| *doc).collect(),
+            None => {
+                permit.iter().flat_map(|class| self.arrived.range((class, 0)..=(class, u32::MAX))).map(|(_, doc)| *doc).collect()
+            }
+        };
+        others.sort_unstable();
+        Permitted { order: self.order.clone(), runs, others }
+    }
+}
+
+impl Order {
+    fn new(segment: &Segment, rows: &Rows<ClassNo>) -> Order {
         let classes = || segment.chunks.iter().map(|chunk| rows.get(*chunk));
         // A counting sort: how many a class has, where they begin, and then where the next one goes.
         let mut places = vec![0u32; classes().max().map_or(0, |most| most as usize + 1)];
@@ -90,26 +184,130 @@ impl Sorted {
         }
         starts.push((ClassNo::MAX, sum));
         let mut docs = vec![0u32; sum as usize];
-        for (doc, class) in (0u32..).zip(classes()).filter(|(_, class)| *class != DEAD) {
-            if let Some(at) = docs.get_mut(next(&mut places, class) as usize) {
+        let mut positions = vec![NOWHERE; segment.len()];
+        for ((doc, class), position) in (0u32..).zip(classes()).zip(&mut positions).filter(|((_, class), _)| *class != DEAD) {
+            *position = next(&mut places, class);
+            if let Some(at) = docs.get_mut(*position as usize) {
                 *at = doc;
             }
         }
-        Sorted { rows: rows.clone(), starts, docs }
+        let lengths = docs.iter().map(|doc| segment.length(*doc)).collect();
+        let most = MAX_LIST_BYTES + MAX_LIST_BYTES_PER_DOC * segment.len();
+        Order { starts, docs, lengths, positions, lists: Kept::new(most), asked: Mutex::default() }
+    }
+
+    /// The documents at some positions.
+    pub(super) fn docs(&self, run: &Range<u32>) -> &[u32] {
+        self.docs.get(run.start as usize..run.end as usize).unwrap_or_default()
+    }
+
+    /// The codes of their lengths.
+    pub(super) fn lengths(&self, run: &Range<u32>) -> &[u8] {
+        self.lengths.get(run.start as usize..run.end as usize).unwrap_or_default()
+    }
+
+    /// Where a document is; `None` when it was dead.
+    #[inline]
+    pub(super) fn position(&self, doc: u32) -> Option<u32> {
+        self.positions.get(doc as usize).copied().filter(|position| *position != NOWHERE)
+    }
+
+    fn class_at(&self, position: u32) -> ClassNo {
+        let after = self.starts.partition_point(|(_, start)| *start <= position);
+        after.checked_sub(1).and_then(|at| self.starts.get(at)).map_or(DEAD, |(class, _)| *class)
     }
 
     /// Where the documents of permitted classes are. Costs the smaller of the two numbers of classes.
-    fn permitted(&self, permit: &Bits) -> Vec<Range<usize>> {
-        let range = |at: usize| match self.starts.get(at..at + 2) {
-            Some([(_, start), (_, end)]) => *start as usize..*end as usize,
+    fn runs(&self, permit: &Bits) -> Vec<Range<u32>> {
+        let run = |at: usize| match self.starts.get(at..at + 2) {
+            Some([(_, start), (_, end)]) => *start..*end,
             _ => 0..0,
         };
         let own = self.starts.len() - 1;
-        if permit.iter().take(own / 8 + 1).count() > own / 8 {
+        if permit.iter().nth(own / 8).is_some() {
             let classes = self.starts.iter().take(own).enumerate();
-            return classes.filter(|(_, (class, _))| permit.contains(*class)).map(|(at, _)| range(at)).collect();
+            return classes.filter(|(_, (class, _))| permit.contains(*class)).map(|(at, _)| run(at)).collect();
         }
-        permit.iter().filter_map(|class| self.starts.binary_search_by_key(&class, |(class, _)| *class).ok()).map(range).collect()
+        permit.iter().filter_map(|class| self.starts.binary_search_by_key(&class, |(class, _)| *class).ok()).map(run).collect()
+    }
+
+    /// The postings of a word by position, if they are kept under its `name`.
+    pub(super) fn known(&self, name: &str) -> Option<Arc<Packed>> {
+        self.lists.get(name)
+    }
+
+    /// The postings of a word by position, kept from now on under its `name`; `None` when it is asked for the first time, since
+    /// most words are asked for once, and when there is no room.
+    pub(super) fn list(&self, segment: &Segment, name: &str, list: &WordList) -> Result<Option<Arc<Packed>>> {
+        let mut asked = self.asked.lock();
+        if !asked.remove(name) {
+            if asked.len() >= MAX_ASKED {
+                asked.clear();
+            }
+            asked.insert(name.into());
+            return Ok(None);
+        }
+        drop(asked);
+        if !self.lists.has_room(list.len as usize * BYTES_PER_POSTING) {
+            return Ok(None);
+        }
+        let packed = Arc::new(self.packed(segment, list)?);
+        self.lists.keep(name, &packed);
+        Ok(Some(packed))
+    }
+
+    fn packed(&self, segment: &Segment, list: &WordList) -> Result<Packed> {
+        if list.len as usize * SCATTERED_SHARE >= self.docs.len() {
+            let mut frequencies = vec![0u32; self.docs.len()];
+            self.postings(segment, list, |position, frequency| {
+                if let Some(at) = frequencies.get_mut(position as usize) {
+                    *at = frequency;
+                }
+            })?;
+            return Ok(Packed::new((0u32..).zip(frequencies).filter(|(_, frequency)| *frequency > 0)));
+        }
+        let mut postings = Vec::with_capacity(list.len as usize);
+        self.postings(segment, list, |position, frequency| postings.push((position, frequency)))?;
+        postings.sort_unstable();
+        Ok(Packed::new(postings))
+    }
+
+    /// Calls `each` with position and frequency of every posting of a word.
+    fn postings(&self, segment: &Segment, list: &WordList, mut each: impl FnMut(u32, u32)) -> Result<()> {
+        let mut place = |doc, frequency| self.position(doc).into_iter().for_each(|position| each(position, frequency));
+        match &list.documents {
+            Documents::Dense(dense) => {
+                for (start, members) in (0u32..).step_by(64).zip(&dense.members) {
+                    ones(*members).map(|bit| start + bit).for_each(|doc| place(doc, dense.frequency_of(doc)));
+                }
+            }
+            Documents::Sparse(postings) => {
+                let mut cursor = segment.open_list(postings, IndexRecordOption::WithFreqs)?;
+                while !cursor.docs().is_empty() {
+                    cursor.docs().iter().zip(cursor.frequencies()).for_each(|(doc, frequency)| place(*doc, *frequency));
+                    cursor.advance();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Permitted {
+    /// How many documents there are.
+    pub(super) fn count(&self) -> usize {
+        self.runs.iter().map(ExactSizeIterator::len).sum::<usize>() + self.others.len()
+    }
+
+    /// The documents: by position, and then the others.
+    pub(super) fn docs(&self) -> impl Iterator<Item = u32> {
+        self.runs.iter().flat_map(|run| self.order.docs(run)).chain(&self.others).copied()
+    }
+}
+
+impl Bytes for Packed {
+    fn bytes(&self) -> usize {
+        self.bytes()
     }
 }
 

@@ -37,7 +37,7 @@ fn having(segment: &Segment, clause: &Clause, among: &[u64]) -> Result<Vec<u64>>
         },
         Clause::Prefix(word) => word,
     };
-    let Some(list) = segment.list(word)? else { return Ok(bits) };
+    let Some(list) = segment.list(word, &word.name())? else { return Ok(bits) };
     let postings = match &list.documents {
         Documents::Dense(dense) => return Ok(dense.members.clone()),
         Documents::Sparse(postings) => postings,

@@ -1,20 +1,24 @@
 //! What a permit that admits few documents of a segment has of each word.
 //!
 //! Where few documents are permitted, they drive: the postings of a word among them are its *excerpt*, which is taken once
-//! and kept. From then on a search costs what the permit admits, whatever the segment holds: it adds up the excerpts of the
-//! question's words in their order, which is the exhaustive loop over what may be read.
+//! and kept, from postings in the order of classes ([`super::by_class`]) where the word is asked for again and again. From then on
+//! a search costs what the permit admits, whatever the segment holds: it adds up the excerpts of the question's words in
+//! their order, which is the exhaustive loop over what may be read.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tantivy::schema::IndexRecordOption;
 
 use super::bm25::contribution;
-use super::lists::{Cursor, Documents, Postings, WordList};
+use super::by_class::{Order, Permitted};
+use super::lists::{Documents, WordList};
+use super::packed::Packed;
 use super::ranking::Ranking;
-use super::readable::contains;
+use super::readable::{contains, insert};
 use super::segment::Segment;
 use super::top::Best;
 use crate::error::Result;
@@ -29,20 +33,31 @@ const MAX_BYTES: usize = 128 << 20;
 const MAX_PART_BYTES: usize = 512 << 10;
 const MAX_BYTES_PER_DOC: usize = 512;
 /// Places are smaller, so that one and a frequency are kept in 32 bits.
-const MAX_DOCS: u32 = 1 << 24;
+const MAX_DOCS: usize = 1 << 24;
 /// A frequency of so many or more is kept apart.
 const MANY: u32 = 255;
 
 /// The permitted documents of a segment.
 pub(super) struct Few {
-    /// Ascending; a document's *place* is its index here.
+    /// Those of runs, as these go, and then the others, ascending; a document's *place* is its index here.
     docs: Vec<u32>,
     /// By place: the code of its length.
     lengths: Vec<u8>,
-    /// By word of the bitmap: how many documents come before it.
-    ranks: Vec<u32>,
+    by_class: Option<Runs>,
+    /// The first place of the others.
+    others: usize,
+    bits: OnceLock<Vec<u64>>,
     excerpts: Mutex<Excerpts>,
     used: Arc<Used>,
+}
+
+/// Runs of documents in the order of classes.
+struct Runs {
+    order: Arc<Order>,
+    /// Positions, ascending.
+    runs: Vec<Range<u32>>,
+    /// By run: its first place.
+    firsts: Vec<u32>,
 }
 
 /// The bytes that the excerpts of all permits take.
@@ -66,43 +81,100 @@ pub(super) struct Excerpt {
 
 impl Few {
     /// True when so many documents of a segment are few for a permit that is, or is not, searched with `often`.
-    pub(super) fn are(segment: &Segment, count: u32, often: bool) -> bool {
+    pub(super) fn are(segment: &Segment, count: usize, often: bool) -> bool {
         let share = if often { SHARE_OFTEN } else { SHARE };
-        count as usize * share <= segment.len() && count < MAX_DOCS
+        count * share <= segment.len() && count < MAX_DOCS
     }
 
-    /// The documents of a bitmap, `count` in number.
-    pub(super) fn new(segment: &Segment, bits: &[u64], count: u32, used: &Arc<Used>) -> Few {
-        let mut docs = Vec::with_capacity(count as usize);
-        let mut ranks = Vec::with_capacity(bits.len());
-        for (start, word) in (0u32..).step_by(64).zip(bits) {
-            ranks.push(u32::try_from(docs.len()).unwrap_or(u32::MAX));
-            docs.extend(ones(*word).map(|bit| start + bit));
+    /// What a permit admits, as classes tell.
+    pub(super) fn by_class(segment: &Segment, permitted: Permitted, used: &Arc<Used>) -> Few {
+        let Permitted { order, runs, others } = permitted;
+        let mut docs = Vec::with_capacity(runs.iter().map(ExactSizeIterator::len).sum::<usize>() + others.len());
+        let mut lengths = Vec::with_capacity(docs.capacity());
+        let mut firsts = Vec::with_capacity(runs.len());
+        for run in &runs {
+            firsts.push(docs.len() as u32);
+            docs.extend_from_slice(order.docs(run));
+            lengths.extend_from_slice(order.lengths(run));
         }
-        let lengths = docs.iter().map(|doc| segment.lengths.get(*doc as usize).copied().unwrap_or_default()).collect();
-        Few { docs, lengths, ranks, excerpts: Mutex::default(), used: used.clone() }
+        let first_other = docs.len();
+        docs.extend_from_slice(&others);
+        lengths.extend(others.iter().map(|doc| segment.length(*doc)));
+        Few::new(docs, lengths, Some(Runs { order, runs, firsts }), first_other, used)
+    }
+
+    /// These documents, which ascend.
+    pub(super) fn ascending(segment: &Segment, docs: Vec<u32>, used: &Arc<Used>) -> Few {
+        let lengths = docs.iter().map(|doc| segment.length(*doc)).collect();
+        Few::new(docs, lengths, None, 0, used)
+    }
+
+    fn new(docs: Vec<u32>, lengths: Vec<u8>, by_class: Option<Runs>, others: usize, used: &Arc<Used>) -> Few {
+        Few { docs, lengths, by_class, others, bits: OnceLock::new(), excerpts: Mutex::default(), used: used.clone() }
+    }
+
+    /// True when both are the same documents at the same places.
+    pub(super) fn same(&self, other: &Few) -> bool {
+        let order = |few: &Few| few.by_class.as_ref().map(|runs| Arc::as_ptr(&runs.order));
+        order(self) == order(other) && self.docs == other.docs
     }
 
     /// What it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.docs.len() * 5 + self.ranks.len() * 4 + self.excerpts.lock().bytes
+        let bits = self.bits.get().map_or(0, |bits| bits.len() * 8);
+        let runs = self.by_class.as_ref().map_or(0, |runs| runs.runs.len() * (size_of::<Range<u32>>() + 4));
+        self.docs.len() * 5 + runs + bits + self.excerpts.lock().bytes
+    }
+
+    /// The documents as a bitmap.
+    pub(super) fn bits(&self, segment: &Segment) -> &[u64] {
+        self.bits.get_or_init(|| {
+            let mut bits = vec![0u64; segment.len().div_ceil(64)];
+            self.docs.iter().for_each(|doc| insert(&mut bits, *doc));
+            bits
+        })
+    }
+
+    /// The place of a document; `None` when it is not permitted.
+    pub(super) fn place(&self, doc: u32) -> Option<u32> {
+        let in_run = self.by_class.as_ref().and_then(|Runs { order, runs, firsts }| {
+            let position = order.position(doc)?;
+            let at = runs.partition_point(|run| run.end <= position);
+            let run = runs.get(at).filter(|run| run.contains(&position))?;
+            Some(firsts.get(at)? + (position - run.start))
+        });
+        in_run.or_else(|| {
+            let others = self.docs.get(self.others..).unwrap_or_default();
+            others.binary_search(&doc).ok().and_then(|at| u32::try_from(self.others + at).ok())
+        })
     }
 
     /// The excerpt of a word, remembered under `name`; `list` says where its postings are.
     pub(super) fn excerpt(
         &self,
         segment: &Segment,
-        bits: &[u64],
         name: &str,
         list: impl FnOnce() -> Result<Option<Arc<WordList>>>,
     ) -> Result<Arc<Excerpt>> {
         if let Some(known) = self.excerpts.lock().known.get(name) {
             return Ok(known.clone());
         }
-        let excerpt = Arc::new(match list()? {
-            Some(list) => self.read(segment, bits, &list)?,
-            None => Excerpt::default(),
-        });
+        let mut found = Excerpt::default();
+        let mut packed = self.by_class.as_ref().and_then(|runs| runs.order.known(name));
+        let list = if packed.is_none() || self.others < self.docs.len() { list()? } else { None };
+        if let (None, Some(runs), Some(list)) = (&packed, &self.by_class, &list) {
+            packed = runs.order.list(segment, name, list)?;
+        }
+        let mut from = 0;
+        if let (Some(packed), Some(runs)) = (packed, &self.by_class) {
+            runs.read(&packed, &mut found);
+            from = self.others;
+        }
+        if let Some(list) = list.filter(|_| from < self.docs.len()) {
+            self.read(segment, &list, from, &mut found)?;
+        }
+        found.postings.shrink_to_fit();
+        let excerpt = Arc::new(found);
         self.keep(name, &excerpt);
         Ok(excerpt)
     }
@@ -124,54 +196,36 @@ impl Few {
         }
     }
 
-    fn read(&self, segment: &Segment, bits: &[u64], list: &WordList) -> Result<Excerpt> {
-        let mut found = Excerpt::default();
-        let open = |postings: &Postings| segment.open_list(postings, IndexRecordOption::WithFreqs);
+    /// Reads the postings of a word where they are stored, for the documents from a place on.
+    fn read(&self, segment: &Segment, list: &WordList, from: usize, found: &mut Excerpt) -> Result<()> {
+        let docs = || self.docs.iter().copied().zip(0u32..).skip(from);
         match &list.documents {
-            Documents::Dense(dense) if self.docs.len() > bits.len() => {
-                for ((word, rank), (members, admitted)) in (0u32..).zip(&self.ranks).zip(dense.members.iter().zip(bits)) {
-                    for bit in ones(members & admitted) {
-                        let doc = word * 64 + bit;
-                        let place = rank + (admitted & ((1 << bit) - 1)).count_ones();
-                        found.push(place, dense.frequency_of(doc));
+            Documents::Dense(dense) => found.extend(docs().map(|(doc, place)| (place, dense.frequency(doc)))),
+            Documents::Sparse(postings) => {
+                let mut cursor = segment.open_list(postings, IndexRecordOption::WithFreqs)?;
+                let mut postings: Vec<(u32, u32)> = Vec::new();
+                if self.docs.len() - from < list.blocks() {
+                    let mut docs: Vec<(u32, u32)> = docs().collect();
+                    if from < self.others {
+                        docs.sort_unstable();
+                    }
+                    postings.extend(docs.into_iter().map(|(doc, place)| (place, cursor.frequency(doc))));
+                } else {
+                    let bits = self.bits(segment);
+                    while !cursor.docs().is_empty() {
+                        let read = cursor.docs().iter().zip(cursor.frequencies()).filter(|(doc, _)| contains(bits, **doc));
+                        let placed = read.filter_map(|(doc, frequency)| Some((self.place(*doc)?, *frequency)));
+                        postings.extend(placed.filter(|(place, _)| *place as usize >= from));
+                        cursor.advance();
                     }
                 }
-            }
-            Documents::Dense(dense) => {
-                for (place, doc) in (0..).zip(&self.docs) {
-                    found.push(place, dense.frequency(*doc));
+                if from < self.others {
+                    postings.sort_unstable();
                 }
+                found.extend(postings.into_iter());
             }
-            Documents::Sparse(postings) if self.docs.len() < list.blocks() => {
-                let mut cursor = open(postings)?;
-                for (place, doc) in (0..).zip(&self.docs) {
-                    found.push(place, cursor.frequency(*doc));
-                }
-            }
-            Documents::Sparse(postings) => self.scan(bits, &mut open(postings)?, &mut found),
         }
-        found.postings.shrink_to_fit();
-        Ok(found)
-    }
-
-    /// Reads all postings that are left.
-    fn scan(&self, bits: &[u64], cursor: &mut Cursor, found: &mut Excerpt) {
-        while !cursor.docs().is_empty() {
-            for (doc, frequency) in cursor.docs().iter().zip(cursor.frequencies()) {
-                if contains(bits, *doc) {
-                    found.push(self.place(bits, *doc), *frequency);
-                }
-            }
-            cursor.advance();
-        }
-    }
-
-    /// The place of a permitted document.
-    #[inline]
-    pub(super) fn place(&self, bits: &[u64], doc: u32) -> u32 {
-        let at = doc as usize / 64;
-        let before = bits.get(at).map_or(0, |word| (word & ((1 << (doc % 64)) - 1)).count_ones());
-        self.ranks.get(at).map_or(0, |rank| rank + before)
+        Ok(())
     }
 
     /// Offers the best chunks of a segment to `best`; `excerpts` are by word of the question.
@@ -194,15 +248,36 @@ impl Few {
                 }
             }
         }
-        for (score, doc) in scores.into_iter().zip(&self.docs) {
-            if score > 0.0
-                && score >= best.threshold()
+        let threshold = best.threshold().max(f32::MIN_POSITIVE);
+        let mut likely: Vec<(f32, u32)> = scores.into_iter().zip(0..).filter(|(score, _)| *score >= threshold).collect();
+        // The best come first, so that few others are looked at.
+        if best.limit() < likely.len() {
+            likely.select_nth_unstable_by(best.limit(), |a, b| b.0.total_cmp(&a.0));
+        }
+        for (score, place) in likely {
+            if score >= best.threshold()
+                && let Some(doc) = self.docs.get(place as usize)
                 && let Some(chunk) = segment.chunks.get(*doc as usize)
                 && may_be_hit(*doc, *chunk)
             {
                 best.offer(score, *chunk, order(*chunk));
             }
         }
+    }
+}
+
+impl Runs {
+    /// Reads the postings of a word.
+    fn read(&self, packed: &Packed, found: &mut Excerpt) {
+        found.postings.reserve(self.runs.iter().map(|run| packed.most_in(run).min(run.len())).sum());
+        packed.read(&self.runs, |which, positions, frequencies| {
+            let (Some(run), Some(first)) = (self.runs.get(which), self.firsts.get(which)) else { return };
+            let places = || positions.iter().map(|position| first + (position - run.start));
+            found.postings.extend(places().zip(frequencies).map(|(place, frequency)| place << 8 | (*frequency).min(MANY)));
+            if frequencies.iter().fold(0, |most, frequency| most.max(*frequency)) >= MANY {
+                found.many.extend(places().zip(frequencies.iter().copied()).filter(|(_, frequency)| *frequency >= MANY));
+            }
+        });
     }
 }
 
@@ -235,37 +310,20 @@ impl Excerpt {
         (place, many.map_or(frequency, |(_, frequency)| *frequency))
     }
 
-    #[inline]
-    fn push(&mut self, place: u32, frequency: u32) {
-        if frequency > 0 {
-            self.postings.push(place << 8 | frequency.min(MANY));
-        }
-        if frequency >= MANY {
-            self.many.push((place, frequency));
+    /// Adds places, which ascend, with how often each has the word, which may be never.
+    fn extend(&mut self, postings: impl Iterator<Item = (u32, u32)>) {
+        self.postings.reserve(postings.size_hint().0);
+        for (place, frequency) in postings {
+            if frequency > 0 {
+                self.postings.push(place << 8 | frequency.min(MANY));
+            }
+            if frequency >= MANY {
+                self.many.push((place, frequency));
+            }
         }
     }
 
     fn bytes(&self) -> usize {
         size_of::<Excerpt>() + self.postings.capacity() * 4 + self.many.capacity() * 8
-    }
-}
-
-/// The bits of a word that are set, ascending.
-#[inline]
-pub(super) fn ones(word: u64) -> Ones {
-    Ones(word)
-}
-
-/// See [`ones`].
-pub(super) struct Ones(u64);
-
-impl Iterator for Ones {
-    type Item = u32;
-
-    #[inline]
-    fn next(&mut self) -> Option<u32> {
-        let bit = self.0.trailing_zeros();
-        self.0 &= self.0.wrapping_sub(1);
-        (bit < 64).then_some(bit)
     }
 }

@@ -3,11 +3,8 @@
 //! The latter is made on the first use of the word by one pass over its postings, independent of any caller, and kept within a
 //! bound.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
 use tantivy::TantivyError;
 use tantivy::index::InvertedIndexReader;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
@@ -15,14 +12,13 @@ use tantivy::schema::IndexRecordOption;
 
 use super::bm25::norms;
 use super::dense::Dense;
+use super::kept::Bytes;
+use super::packed::{Packed, PackedCursor};
 use super::segment::Spread;
 use crate::error::Result;
 
 /// Postings that tantivy decodes at once.
 pub(super) const POSTINGS: usize = 128;
-/// What the lists of one segment may take, in bytes, and in bytes for each of its chunks; beyond it they are made anew.
-const MAX_LIST_BYTES: usize = 1 << 20;
-const MAX_LIST_BYTES_PER_CHUNK: usize = 128;
 
 /// A word in one segment.
 pub(super) struct WordList {
@@ -30,8 +26,6 @@ pub(super) struct WordList {
     pub(super) len: u32,
     /// Which ones.
     pub(super) documents: Documents,
-    /// Asked for again since unused lists were last dropped.
-    used: AtomicBool,
 }
 
 /// The documents of a word.
@@ -45,8 +39,8 @@ pub(super) enum Documents {
 /// Where the postings are.
 pub(super) enum Postings {
     Stored(TermInfo),
-    /// Documents and frequencies of several terms that count as one word.
-    Merged(Arc<[u32]>, Arc<[u32]>),
+    /// Of several terms that count as one word.
+    Merged(Arc<Packed>),
 }
 
 impl WordList {
@@ -55,22 +49,15 @@ impl WordList {
         WordList::new(info.doc_freq, Postings::Stored(info), reader, lengths, spread)
     }
 
-    /// The list of several terms as one word: ascending documents, and how often each has one of them.
-    pub(super) fn merged(
-        reader: &InvertedIndexReader,
-        docs: Vec<u32>,
-        frequencies: Vec<u32>,
-        lengths: &[u8],
-        spread: Spread,
-    ) -> Result<WordList> {
-        let len = u32::try_from(docs.len()).unwrap_or(u32::MAX);
-        WordList::new(len, Postings::Merged(docs.into(), frequencies.into()), reader, lengths, spread)
+    /// The list of several terms as one word.
+    pub(super) fn merged(reader: &InvertedIndexReader, postings: Packed, lengths: &[u8], spread: Spread) -> Result<WordList> {
+        WordList::new(postings.len, Postings::Merged(Arc::new(postings)), reader, lengths, spread)
     }
 
     /// Where the documents are many, the postings are read and given up.
     fn new(len: u32, postings: Postings, reader: &InvertedIndexReader, lengths: &[u8], spread: Spread) -> Result<WordList> {
         let Some(mut dense) = Dense::room(len, lengths.len()) else {
-            return Ok(WordList { len, documents: Documents::Sparse(postings), used: AtomicBool::default() });
+            return Ok(WordList { len, documents: Documents::Sparse(postings) });
         };
         let norms = norms(spread.average);
         let mut cursor = postings.open(reader, IndexRecordOption::WithFreqs)?;
@@ -81,18 +68,20 @@ impl WordList {
             }
             cursor.advance();
         }
-        Ok(WordList { len, documents: Documents::Dense(dense), used: AtomicBool::default() })
+        Ok(WordList { len, documents: Documents::Dense(dense) })
     }
 
     /// How many blocks of postings there are.
     pub(super) fn blocks(&self) -> usize {
         self.len as usize / POSTINGS + 1
     }
+}
 
+impl Bytes for WordList {
     fn bytes(&self) -> usize {
         let documents = match &self.documents {
             Documents::Dense(dense) => dense.bytes(),
-            Documents::Sparse(Postings::Merged(docs, _)) => docs.len() * 8,
+            Documents::Sparse(Postings::Merged(packed)) => packed.bytes(),
             Documents::Sparse(Postings::Stored(_)) => 0,
         };
         size_of::<WordList>() + documents
@@ -106,7 +95,9 @@ impl Postings {
             Postings::Stored(info) => {
                 Cursor::Stored(Box::new(reader.read_block_postings_from_terminfo(info, option).map_err(TantivyError::from)?))
             }
-            Postings::Merged(docs, frequencies) => Cursor::Merged { docs: docs.clone(), frequencies: frequencies.clone(), at: 0 },
+            Postings::Merged(packed) => {
+                Cursor::Merged(Box::new(PackedCursor::new(packed.clone(), option != IndexRecordOption::Basic)))
+            }
         })
     }
 }
@@ -115,8 +106,8 @@ impl Postings {
 pub(super) enum Cursor {
     /// Over tantivy's.
     Stored(Box<BlockSegmentPostings>),
-    /// Over those of several terms, from `at`.
-    Merged { docs: Arc<[u32]>, frequencies: Arc<[u32]>, at: usize },
+    /// Over those of several terms.
+    Merged(Box<PackedCursor>),
 }
 
 impl Cursor {
@@ -125,7 +116,7 @@ impl Cursor {
     pub(super) fn docs(&self) -> &[u32] {
         match self {
             Cursor::Stored(postings) => postings.docs(),
-            Cursor::Merged { docs, at, .. } => docs.get(*at..docs.len().min(at + POSTINGS)).unwrap_or_default(),
+            Cursor::Merged(packed) => packed.numbers(),
         }
     }
 
@@ -134,9 +125,7 @@ impl Cursor {
     pub(super) fn frequencies(&self) -> &[u32] {
         match self {
             Cursor::Stored(postings) => postings.freqs(),
-            Cursor::Merged { frequencies, at, .. } => {
-                frequencies.get(*at..frequencies.len().min(at + POSTINGS)).unwrap_or_default()
-            }
+            Cursor::Merged(packed) => packed.frequencies(),
         }
     }
 
@@ -145,7 +134,7 @@ impl Cursor {
     pub(super) fn advance(&mut self) {
         match self {
             Cursor::Stored(postings) => postings.advance(),
-            Cursor::Merged { docs, at, .. } => *at = docs.len().min(*at + POSTINGS),
+            Cursor::Merged(packed) => packed.advance(),
         }
     }
 
@@ -154,13 +143,7 @@ impl Cursor {
     pub(super) fn seek(&mut self, target: u32) -> usize {
         match self {
             Cursor::Stored(postings) => postings.seek(target),
-            Cursor::Merged { docs, at, .. } => {
-                let to = docs.partition_point(|doc| *doc < target);
-                if to >= *at + POSTINGS {
-                    *at = to / POSTINGS * POSTINGS;
-                }
-                to.saturating_sub(*at)
-            }
+            Cursor::Merged(packed) => packed.seek(target),
         }
     }
 
@@ -169,43 +152,5 @@ impl Cursor {
     pub(super) fn frequency(&mut self, doc: u32) -> u32 {
         let at = self.seek(doc);
         if self.docs().get(at) == Some(&doc) { self.frequencies().get(at).copied().unwrap_or_default() } else { 0 }
-    }
-}
-
-/// The lists of a segment, by the names of their words.
-pub(super) struct Lists {
-    known: RwLock<HashMap<Box<str>, Arc<WordList>>>,
-    bytes: AtomicUsize,
-    most: usize,
-}
-
-impl Lists {
-    /// For a segment of so many chunks.
-    pub(super) fn new(chunks: usize) -> Lists {
-        let most = MAX_LIST_BYTES + MAX_LIST_BYTES_PER_CHUNK * chunks;
-        Lists { known: RwLock::default(), bytes: AtomicUsize::new(0), most }
-    }
-
-    /// The list of a word, made by `read` on first use.
-    pub(super) fn get(&self, name: &str, read: impl FnOnce() -> Result<Option<WordList>>) -> Result<Option<Arc<WordList>>> {
-        if let Some(list) = self.known.read().get(name) {
-            list.used.store(true, Ordering::Relaxed);
-            return Ok(Some(list.clone()));
-        }
-        let Some(list) = read()?.map(Arc::new) else { return Ok(None) };
-        let bytes = name.len() + 64 + list.bytes();
-        let mut known = self.known.write();
-        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.most {
-            // Those that were not asked for since the last time go; where that is not enough, all do.
-            known.retain(|_, list| list.used.swap(false, Ordering::Relaxed));
-            let mut left = known.iter().map(|(name, list)| name.len() + 64 + list.bytes()).sum::<usize>();
-            if left > self.most / 4 * 3 {
-                known.clear();
-                left = 0;
-            }
-            self.bytes.store(left + bytes, Ordering::Relaxed);
-        }
-        known.insert(name.into(), list.clone());
-        Ok(Some(list))
     }
 }

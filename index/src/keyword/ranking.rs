@@ -9,11 +9,11 @@ use tantivy::schema::IndexRecordOption;
 
 use super::bm25::{contribution, norms};
 use super::clause::eligible;
-use super::few::{Excerpt, ones};
+use super::few::Excerpt;
 use super::index::KeywordSnapshot;
 use super::lists::{Cursor, Documents, POSTINGS, WordList};
 use super::query::Question;
-use super::readable::{Part as Admitted, Readable, contains};
+use super::readable::{Admitted, Part as Permitted, Readable, contains, count, numbers};
 use super::segment::Segment;
 use super::top::{Best, Leaf, collect};
 use crate::error::Result;
@@ -48,29 +48,32 @@ enum Words {
 
 impl Words {
     /// Looks up the words, and adds to `df` how many readable documents have each.
-    fn read(question: &Question, names: &[String], segment: &Segment, admitted: &Admitted, df: &mut [u64]) -> Result<Words> {
+    fn read(question: &Question, names: &[String], segment: &Segment, admitted: &Permitted, df: &mut [u64]) -> Result<Words> {
         let words = question.words.iter().zip(names).zip(df);
-        if admitted.count == 0 {
-            return Ok(Words::Unread);
-        }
-        let Some(few) = &admitted.few else {
-            let mut lists = Vec::with_capacity(names.len());
-            for (((word, _), name), df) in words {
-                let list = segment.list(word)?;
-                if let Some(list) = &list {
-                    *df += u64::from(admitted.df(segment, name, list)?);
+        match &admitted.documents {
+            _ if admitted.count == 0 => Ok(Words::Unread),
+            Admitted::Few(few) => {
+                let mut excerpts = Vec::with_capacity(names.len());
+                for (((word, _), name), df) in words {
+                    let excerpt = few.excerpt(segment, name, || segment.list(word, name))?;
+                    *df += excerpt.len() as u64;
+                    excerpts.push(excerpt);
                 }
-                lists.push(list);
+                Ok(Words::Few(excerpts))
             }
-            return Ok(Words::Many(lists));
-        };
-        let mut excerpts = Vec::with_capacity(names.len());
-        for (((word, _), name), df) in words {
-            let excerpt = few.excerpt(segment, &admitted.bits, name, || segment.list(word))?;
-            *df += excerpt.len() as u64;
-            excerpts.push(excerpt);
+            Admitted::Many(many) => {
+                let all = admitted.count == segment.len();
+                let mut lists = Vec::with_capacity(names.len());
+                for (((word, _), name), df) in words {
+                    let list = segment.list(word, name)?;
+                    if let Some(list) = &list {
+                        *df += u64::from(if all { list.len } else { many.df(segment, name, list)? });
+                    }
+                    lists.push(list);
+                }
+                Ok(Words::Many(lists))
+            }
         }
-        Ok(Words::Few(excerpts))
     }
 }
 
@@ -83,7 +86,7 @@ impl Ranking {
         for (segment, admitted) in snapshot.segments.iter().zip(&readable.parts) {
             let words = Words::read(question, &names, segment, admitted, &mut df)?;
             let narrowed = question.constrains() && admitted.count > 0;
-            let eligible = narrowed.then(|| eligible(segment, question, &admitted.bits)).transpose()?;
+            let eligible = narrowed.then(|| eligible(segment, question, admitted.bits(segment))).transpose()?;
             parts.push(Part { segment: segment.clone(), words, eligible });
         }
         let corpus = readable.corpus;
@@ -106,12 +109,12 @@ impl Ranking {
         // What most of the hits come from raises the threshold soonest.
         parts.sort_by_key(|(_, admitted)| std::cmp::Reverse(admitted.count));
         for (part, admitted) in parts {
-            let bits = part.eligible.as_ref().unwrap_or(&admitted.bits);
-            match (&part.words, &admitted.few) {
+            match (&part.words, &admitted.documents) {
                 (Words::Many(lists), _) => {
+                    let bits = part.eligible.as_deref().unwrap_or_else(|| admitted.bits(&part.segment));
                     collect(self, &Leaf { segment: &part.segment, lists, bits }, &mut best, &wanted, &order)?;
                 }
-                (Words::Few(excerpts), Some(few)) => {
+                (Words::Few(excerpts), Admitted::Few(few)) => {
                     let may_be_hit = |doc, chunk| part.eligible.as_ref().is_none_or(|bits| contains(bits, doc)) && wanted(chunk);
                     few.collect(self, &part.segment, excerpts, &mut best, may_be_hit, &order);
                 }
@@ -132,8 +135,8 @@ impl Ranking {
             let Some((place, doc)) = self.find(chunk) else { continue };
             let (Some(part), Some(admitted)) = (self.parts.get(place), self.readable.parts.get(place)) else { continue };
             let norm = self.norm(&part.segment, doc);
-            if let (Words::Few(excerpts), Some(few)) = (&part.words, &admitted.few) {
-                let place = few.place(&admitted.bits, doc);
+            if let (Words::Few(excerpts), Admitted::Few(few)) = (&part.words, &admitted.documents) {
+                let Some(place) = few.place(doc) else { continue };
                 for (weight, excerpt) in self.weights.iter().zip(excerpts) {
                     add(score, *weight, excerpt.frequency(place), norm);
                 }
@@ -172,11 +175,10 @@ impl Ranking {
         let mut chunks = Vec::new();
         for part in self.parts.iter().zip(&self.readable.parts).filter(|(_, admitted)| admitted.count > 0).map(|(part, _)| part) {
             let bits = part.eligible.as_ref()?;
-            if chunks.len() + bits.iter().map(|word| word.count_ones() as usize).sum::<usize>() > most {
+            if chunks.len() + count(bits) > most {
                 return None;
             }
-            let docs = (0usize..).step_by(64).zip(bits).flat_map(|(start, word)| ones(*word).map(move |bit| start + bit as usize));
-            chunks.extend(docs.filter_map(|doc| part.segment.chunks.get(doc)));
+            chunks.extend(numbers(bits).filter_map(|doc| part.segment.chunks.get(doc as usize)));
         }
         Some(chunks)
     }
@@ -203,8 +205,7 @@ impl Ranking {
 
     #[inline]
     pub(super) fn norm(&self, segment: &Segment, doc: u32) -> f32 {
-        let code = segment.lengths.get(doc as usize).copied().unwrap_or_default();
-        self.norms.get(usize::from(code)).copied().unwrap_or_default()
+        self.norms.get(usize::from(segment.length(doc))).copied().unwrap_or_default()
     }
 }
 

@@ -14,7 +14,6 @@ use parking_lot::Mutex;
 use tantivy::schema::IndexRecordOption;
 
 use super::bm25::Corpus;
-use super::by_class::Permitted;
 use super::few::{Few, Used};
 use super::lists::{Documents, WordList};
 use super::segment::Segment;
@@ -49,16 +48,30 @@ pub(crate) struct Readable {
 /// The documents of one segment that a permit admits.
 pub(super) struct Part {
     segment: u64,
-    pub(super) bits: Vec<u64>,
-    pub(super) count: u32,
-    /// Where they are few.
-    pub(super) few: Option<Few>,
+    pub(super) count: usize,
+    pub(super) documents: Admitted,
+}
+
+/// Documents that a permit admits.
+pub(super) enum Admitted {
+    Few(Few),
+    Many(Many),
+}
+
+/// Documents as a bitmap.
+pub(super) struct Many {
+    bits: Vec<u64>,
+    /// How many of them have a word.
     df: Mutex<HashMap<Box<str>, u32>>,
 }
 
 impl Readable {
     fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.bits.len() * 8 + part.few.as_ref().map_or(0, Few::bytes)).sum()
+        let bytes = self.parts.iter().map(|part| match &part.documents {
+            Admitted::Few(few) => few.bytes(),
+            Admitted::Many(many) => many.bits.len() * 8,
+        });
+        bytes.sum()
     }
 
     fn fits(&self, segments: &[Arc<Segment>], rows: &Rows<ClassNo>) -> bool {
@@ -70,18 +83,30 @@ impl Readable {
 
 impl Part {
     fn new(segment: &Segment, permit: &Bits, rows: &Rows<ClassNo>, used: &Arc<Used>, often: bool) -> Part {
-        let (mut bits, unknown) = match segment.by_class.admitted(segment, permit, rows) {
-            Some(Permitted { bits, changed }) => (bits, changed),
-            None => (vec![0; segment.len().div_ceil(64)], std::iter::once(0..segment.len()).collect()),
+        let none = || vec![0; segment.len().div_ceil(64)];
+        let Some(permitted) = segment.by_class.admitted(segment, permit, rows) else {
+            let mut bits = none();
+            set(&mut bits, segment, 0..segment.len(), permit, rows);
+            return Part::of(segment, bits, used, often);
         };
-        unknown.into_iter().for_each(|docs| set(&mut bits, segment, docs, permit, rows));
-        Part::of(segment, bits, used, often)
+        let count = permitted.count();
+        if Few::are(segment, count, often) {
+            let documents = Admitted::Few(Few::by_class(segment, permitted, used));
+            return Part { segment: segment.id, count, documents };
+        }
+        let mut bits = none();
+        permitted.docs().for_each(|doc| insert(&mut bits, doc));
+        Part { segment: segment.id, count, documents: Admitted::Many(Many { bits, df: Mutex::default() }) }
     }
 
     fn of(segment: &Segment, bits: Vec<u64>, used: &Arc<Used>, often: bool) -> Part {
-        let count = bits.iter().map(|word| word.count_ones()).sum();
-        let few = Few::are(segment, count, often).then(|| Few::new(segment, &bits, count, used));
-        Part { segment: segment.id, bits, count, few, df: Mutex::default() }
+        let count = count(&bits);
+        let documents = if Few::are(segment, count, often) {
+            Admitted::Few(Few::ascending(segment, numbers(&bits).collect(), used))
+        } else {
+            Admitted::Many(Many { bits, df: Mutex::default() })
+        };
+        Part { segment: segment.id, count, documents }
     }
 
     /// The same part after some pages of rows have changed, or the permit is searched with more often.
@@ -96,31 +121,52 @@ impl Part {
     ) -> Arc<Part> {
         let (Some(first), Some(last)) = (segment.chunks.first(), segment.chunks.last()) else { return self.clone() };
         let (first, last) = (first / PAGE_ROWS, last / PAGE_ROWS);
-        let mut bits: Option<Vec<u64>> = None;
-        for page in changed.iter().filter(|page| (first..=last).contains(page)) {
-            let bits = bits.get_or_insert_with(|| self.bits.clone());
-            set(bits, segment, segment.docs_of_page(*page), permit, rows);
-        }
-        match bits.filter(|bits| *bits != self.bits) {
-            Some(bits) => Arc::new(Part::of(segment, bits, used, often)),
-            None if Few::are(segment, self.count, often) && self.few.is_none() => {
-                Arc::new(Part::of(segment, self.bits.clone(), used, often))
+        let mut changed = changed.iter().filter(|page| (first..=last).contains(page)).peekable();
+        match &self.documents {
+            Admitted::Few(few) if changed.peek().is_some() => {
+                let part = Part::new(segment, permit, rows, used, often);
+                let same = matches!(&part.documents, Admitted::Few(now) if now.same(few));
+                if same { self.clone() } else { Arc::new(part) }
             }
-            None => self.clone(),
+            Admitted::Few(_) => self.clone(),
+            Admitted::Many(many) => {
+                let mut bits: Option<Vec<u64>> = None;
+                for page in changed {
+                    let bits = bits.get_or_insert_with(|| many.bits.clone());
+                    set(bits, segment, segment.docs_of_page(*page), permit, rows);
+                }
+                let bits = bits.filter(|bits| *bits != many.bits);
+                let count = bits.as_deref().map_or(self.count, count);
+                match bits {
+                    _ if Few::are(segment, count, often) => Arc::new(Part::new(segment, permit, rows, used, often)),
+                    Some(bits) => Arc::new(Part::of(segment, bits, used, often)),
+                    None => self.clone(),
+                }
+            }
+        }
+    }
+
+    /// The documents as a bitmap.
+    pub(super) fn bits(&self, segment: &Segment) -> &[u64] {
+        match &self.documents {
+            Admitted::Few(few) => few.bits(segment),
+            Admitted::Many(many) => &many.bits,
         }
     }
 
     /// True when the permit admits the document.
     #[inline]
     pub(super) fn contains(&self, doc: u32) -> bool {
-        contains(&self.bits, doc)
+        match &self.documents {
+            Admitted::Few(few) => few.place(doc).is_some(),
+            Admitted::Many(many) => contains(&many.bits, doc),
+        }
     }
+}
 
+impl Many {
     /// How many permitted chunks of the segment have a word, remembered under `name`.
     pub(super) fn df(&self, segment: &Segment, name: &str, list: &WordList) -> Result<u32> {
-        if self.count as usize == segment.len() {
-            return Ok(list.len);
-        }
         let kept = list.len >= MIN_COUNTED_POSTINGS;
         if let Some(df) = self.df.lock().get(name).filter(|_| kept) {
             return Ok(*df);
@@ -131,7 +177,7 @@ impl Part {
                 let mut df = 0;
                 let mut cursor = segment.open_list(postings, IndexRecordOption::Basic)?;
                 while !cursor.docs().is_empty() {
-                    df += cursor.docs().iter().map(|doc| u32::from(self.contains(*doc))).sum::<u32>();
+                    df += cursor.docs().iter().map(|doc| u32::from(contains(&self.bits, *doc))).sum::<u32>();
                     cursor.advance();
                 }
                 df
@@ -153,6 +199,24 @@ impl Part {
 #[inline]
 pub(super) fn contains(bits: &[u64], doc: u32) -> bool {
     bits.get(doc as usize / 64).is_some_and(|word| word >> (doc % 64) & 1 == 1)
+}
+
+/// Sets the bit of `doc`.
+#[inline]
+pub(super) fn insert(bits: &mut [u64], doc: u32) {
+    if let Some(word) = bits.get_mut(doc as usize / 64) {
+        *word |= 1 << (doc % 64);
+    }
+}
+
+/// How many bits are set.
+pub(super) fn count(bits: &[u64]) -> usize {
+    bits.iter().map(|word| word.count_ones() as usize).sum()
+}
+
+/// The documents whose bits are set, ascending.
+pub(super) fn numbers(bits: &[u64]) -> impl Iterator<Item = u32> {
+    (0u32..).step_by(64).zip(bits).flat_map(|(start, word)| ones(*word).map(move |bit| start + bit))
 }
 
 /// Sets the bits of some documents to whether the permit admits them.
@@ -179,6 +243,26 @@ fn admitted(chunks: &[u32], permit: &Bits, rows: &Rows<ClassNo>) -> u64 {
     match rows.page(first / PAGE_ROWS).and_then(|page| page.get(start..start + chunks.len())).filter(|_| together) {
         Some(classes) => classes.iter().rev().fold(0, |bits, class| bits << 1 | admits(*class)),
         None => chunks.iter().rev().fold(0, |bits, chunk| bits << 1 | admits(rows.get(*chunk))),
+    }
+}
+
+/// The bits of a word that are set, ascending.
+#[inline]
+pub(super) fn ones(word: u64) -> Ones {
+    Ones(word)
+}
+
+/// See [`ones`].
+pub(super) struct Ones(u64);
+
+impl Iterator for Ones {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        let bit = self.0.trailing_zeros();
+        self.0 &= self.0.wrapping_sub(1);
+        (bit < 64).then_some(bit)
     }
 }
 

@@ -21,7 +21,9 @@ use tantivy::termdict::TermStreamer;
 use tantivy::{BitSet, Index, IndexSettings, SegmentReader, TantivyDocument, TantivyError, Term};
 
 use super::by_class::ByClass;
-use super::lists::{Cursor, Lists, Postings, WordList};
+use super::kept::Kept;
+use super::lists::{Cursor, Postings, WordList};
+use super::packed::Packed;
 use super::query::Word;
 use crate::access::Bits;
 use crate::error::{Error, Result};
@@ -29,6 +31,9 @@ use crate::rows::PAGE_ROWS;
 
 /// Parts the fields of a chunk (title, headings, text) in what is added; a phrase does not reach across it.
 pub(super) const FIELD_GAP: char = '\n';
+/// What the lists of words may take, in bytes, and in bytes for each chunk; beyond it they are made anew.
+const MAX_LIST_BYTES: usize = 1 << 20;
+const MAX_LIST_BYTES_PER_CHUNK: usize = 128;
 /// What the terms of one byte of text take while a segment is built, in bytes.
 const BUILD_BYTES_PER_TEXT_BYTE: usize = 4;
 
@@ -45,7 +50,7 @@ pub(super) struct Segment {
     /// The average, the shortest and the longest length.
     pub(super) spread: Spread,
     postings: Arc<InvertedIndexReader>,
-    lists: Lists,
+    lists: Kept<WordList>,
     pub(super) by_class: ByClass,
 }
 
@@ -161,7 +166,7 @@ impl Segment {
         Ok(Segment {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             postings: reader.inverted_index(field)?,
-            lists: Lists::new(chunks.len()),
+            lists: Kept::new(MAX_LIST_BYTES + MAX_LIST_BYTES_PER_CHUNK * chunks.len()),
             by_class: ByClass::default(),
             segment,
             field,
@@ -174,6 +179,12 @@ impl Segment {
     /// How many chunks it holds, alive or not.
     pub(super) fn len(&self) -> usize {
         self.chunks.len()
+    }
+
+    /// The code of a document's length.
+    #[inline]
+    pub(super) fn length(&self, doc: u32) -> u8 {
+        self.lengths.get(doc as usize).copied().unwrap_or_default()
     }
 
     /// The document of the segment that a chunk is.
@@ -192,19 +203,24 @@ impl Segment {
         start..self.chunks.partition_point(|chunk| chunk / PAGE_ROWS <= page)
     }
 
-    /// The postings of a word; `None` when no chunk has it.
-    pub(super) fn list(&self, word: &Word) -> Result<Option<Arc<WordList>>> {
-        match word {
-            Word::Term(term) => self.lists.get(term, || match self.info(term)? {
-                Some(info) => WordList::stored(&self.postings, info, &self.lengths, self.spread).map(Some),
-                None => Ok(None),
-            }),
-            Word::Any(forms) => self.lists.get(&word.name(), || {
-                let infos = forms.iter().filter_map(|form| self.info(form).transpose()).collect::<Result<Vec<_>>>()?;
-                self.merged(infos)
-            }),
-            Word::Prefix { prefix, stem } => self.lists.get(&word.name(), || self.merged(self.begun_by(prefix, stem)?)),
+    /// The postings of a word, remembered under its `name`; `None` when no chunk has it.
+    pub(super) fn list(&self, word: &Word, name: &str) -> Result<Option<Arc<WordList>>> {
+        if let Some(known) = self.lists.get(name) {
+            return Ok(Some(known));
         }
+        let list = match word {
+            Word::Term(term) => match self.info(term)? {
+                Some(info) => Some(WordList::stored(&self.postings, info, &self.lengths, self.spread)?),
+                None => None,
+            },
+            Word::Any(forms) => {
+                self.merged(forms.iter().filter_map(|form| self.info(form).transpose()).collect::<Result<Vec<_>>>()?)?
+            }
+            Word::Prefix { prefix, stem } => self.merged(self.begun_by(prefix, stem)?)?,
+        };
+        let list = list.map(Arc::new);
+        list.iter().for_each(|list| self.lists.keep(name, list));
+        Ok(list)
     }
 
     fn info(&self, term: &str) -> Result<Option<TermInfo>> {
@@ -244,8 +260,8 @@ impl Segment {
                 cursor.advance();
             }
         }
-        let (docs, frequencies) = (0u32..).zip(frequencies).filter(|(_, frequency)| *frequency > 0).unzip();
-        WordList::merged(&self.postings, docs, frequencies, &self.lengths, self.spread).map(Some)
+        let packed = Packed::new((0u32..).zip(frequencies).filter(|(_, frequency)| *frequency > 0));
+        WordList::merged(&self.postings, packed, &self.lengths, self.spread).map(Some)
     }
 
     /// A cursor over postings of this segment.

@@ -7,6 +7,7 @@ use tantivy::fieldnorm::FieldNormReader;
 
 use super::bm25::{B, K1};
 use super::query::{Clause, Question, Word};
+use super::readable::Admitted;
 use super::{Corpus, KeywordIndex, Language, Ranking, indexed_terms};
 use crate::access::{ClassNo, DEAD, Permit};
 use crate::rows::Rows;
@@ -334,7 +335,7 @@ fn a_permit_that_is_searched_with_often_gets_excerpts() {
     let few = |case: &Case| {
         let snapshot = case.index.snapshot();
         let readable = snapshot.readable(&permit, &case.rows, || unreachable!("it was searched with before"));
-        readable.parts[0].few.is_some()
+        matches!(readable.parts[0].documents, Admitted::Few(_))
     };
     let question = Question::parse("w0 w1 w2");
     let found = case.compare(&permit, &question, 10, 0);

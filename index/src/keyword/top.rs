@@ -64,6 +64,11 @@ impl Best {
         Best { limit, floor, kept: BinaryHeap::with_capacity(limit.min(1_024) + 1) }
     }
 
+    /// How many are kept.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// What a score must not be below.
     #[inline]
     pub(super) fn threshold(&self) -> f32 {
