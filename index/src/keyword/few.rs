@@ -254,14 +254,19 @@ impl Few {
         if best.limit() < likely.len() {
             likely.select_nth_unstable_by(best.limit(), |a, b| b.0.total_cmp(&a.0));
         }
-        for (score, place) in likely {
-            if score >= best.threshold()
-                && let Some(doc) = self.docs.get(place as usize)
-                && let Some(chunk) = segment.chunks.get(*doc as usize)
-                && may_be_hit(*doc, *chunk)
-            {
-                best.offer(score, *chunk, order(*chunk));
-            }
+        let (first, rest) = likely.split_at(best.limit().min(likely.len()));
+        for likely in [first, rest] {
+            let threshold = best.threshold();
+            let likely = likely.iter().filter(|(score, _)| *score >= threshold);
+            let chunks = likely.filter_map(|(score, place)| {
+                let doc = *self.docs.get(*place as usize)?;
+                Some((*score, doc, *segment.chunks.get(doc as usize)?))
+            });
+            // What is far apart in memory is read at once, and not one after the other.
+            let chunks: Vec<_> = chunks.collect();
+            let hits = chunks.into_iter().filter(|(_, doc, chunk)| may_be_hit(*doc, *chunk));
+            let hits: Vec<_> = hits.map(|(score, _, chunk)| (score, chunk, order(chunk))).collect();
+            hits.into_iter().for_each(|(score, chunk, order)| best.offer(score, chunk, order));
         }
     }
 }
@@ -272,7 +277,7 @@ impl Runs {
         found.postings.reserve(self.runs.iter().map(|run| packed.most_in(run).min(run.len())).sum());
         packed.read(&self.runs, |which, positions, frequencies| {
             let (Some(run), Some(first)) = (self.runs.get(which), self.firsts.get(which)) else { return };
-            let places = || positions.iter().map(|position| first + (position - run.start));
+            let places = || positions.iter().map(|position| first.wrapping_add(position.wrapping_sub(run.start)));
             found.postings.extend(places().zip(frequencies).map(|(place, frequency)| place << 8 | (*frequency).min(MANY)));
             if frequencies.iter().fold(0, |most, frequency| most.max(*frequency)) >= MANY {
                 found.many.extend(places().zip(frequencies.iter().copied()).filter(|(_, frequency)| *frequency >= MANY));

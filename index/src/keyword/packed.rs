@@ -181,7 +181,7 @@ impl Unpacked {
         let read = packer.decompress_strictly_sorted(before, bytes, &mut self.numbers, block.gap_bits);
         if frequencies {
             packer.decompress(bytes.get(read..).unwrap_or_default(), &mut self.frequencies, block.frequency_bits);
-            self.frequencies.iter_mut().for_each(|frequency| *frequency += 1);
+            self.frequencies.iter_mut().for_each(|frequency| *frequency = frequency.wrapping_add(1));
         }
     }
 
