@@ -52,8 +52,8 @@ pub struct Options {
     pub model: Option<Model>,
     /// Opens beside the process that writes, for reading what is durable at this moment.
     pub read_only: bool,
-    /// How many vectors wait before they are sealed into a segment, a sixteenth of the largest segment and of what is worth a graph;
-    /// `None` for what suits large directories.
+    /// How many vectors wait before they are sealed into a segment, a sixteenth of the largest segment and of what is worth a graph,
+    /// and twice the chunks that are worth sorting by class; `None` for what suits large directories.
     pub seal_rows: Option<u32>,
 }
 
@@ -80,6 +80,7 @@ impl Engine {
         let name = blake3::Hash::from(name).to_hex()[..16].to_owned();
         let seq = catalog.read(|db| Ok(meta::<i64>(db, "seq")?.unwrap_or_default().cast_unsigned()))?;
         let mut keyword = KeywordIndex::open(&dir.join(KEYWORD), &name, seq, write)?;
+        options.seal_rows.iter().for_each(|rows| keyword.sort_from(*rows as usize / 2));
         let mut vectors =
             model.as_ref().map(|model| VectorStore::open(&dir.join(VECTORS), &name, model.dimensions, seq, write)).transpose()?;
         let (access, mut view) = catalog.read(|db| {

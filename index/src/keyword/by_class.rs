@@ -20,8 +20,8 @@ use crate::access::{Bits, ClassNo, DEAD};
 use crate::error::Result;
 use crate::rows::{PAGE_ROWS, Rows};
 
-/// In a segment of fewer documents every one is asked.
-const MIN_DOCS: usize = if cfg!(test) { 100 } else { 8_192 };
+/// In a segment of fewer documents every one is asked, where nothing else is set.
+pub(super) const SORTED_FROM: usize = 8_192;
 /// When one of so many documents is not where it was sorted, they are sorted again.
 const MOVED_SHARE: usize = 16;
 /// When one of so many documents is admitted, or more, asking every one is as fast.
@@ -80,9 +80,6 @@ pub(super) struct Permitted {
 impl ByClass {
     /// What a permit admits; `None` where asking every document costs no more.
     pub(super) fn admitted(&self, segment: &Segment, permit: &Bits, rows: &Rows<ClassNo>) -> Option<Permitted> {
-        if segment.len() < MIN_DOCS {
-            return None;
-        }
         let permitted = self.sorted(segment, rows).permitted(permit);
         (permitted.count() * MOST <= segment.len()).then_some(permitted)
     }

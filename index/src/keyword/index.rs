@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::analyze::{self, Language};
 use super::bm25::Corpus;
+use super::by_class::SORTED_FROM;
 use super::merge::{self, Merging};
 use super::readable::{Permits, Readable};
 use super::segment::{FIELD_GAP, Segment};
@@ -120,7 +121,7 @@ impl KeywordIndex {
             dead: Bits::default(),
             merging: None,
             merge_failed: false,
-            permits: Arc::default(),
+            permits: Arc::new(Permits::new(SORTED_FROM)),
         }
     }
 
@@ -142,6 +143,11 @@ impl KeywordIndex {
         };
         let parts = manifest.folders.into_iter().map(open).collect::<Result<Vec<_>>>()?;
         Ok(Some(KeywordIndex::of(dir, catalog, manifest.applied, parts)))
+    }
+
+    /// Sorts segments of so many chunks and more by class, from now on.
+    pub(crate) fn sort_from(&mut self, chunks: usize) {
+        self.permits = Arc::new(Permits::new(chunks));
     }
 
     /// The catalog sequence that the index on disk reflects.

@@ -81,13 +81,26 @@ impl Readable {
     }
 }
 
+/// What a part is made for.
+struct Asked<'a> {
+    permit: &'a Bits,
+    rows: &'a Rows<ClassNo>,
+    /// Whether the permit is searched with often.
+    often: bool,
+    used: &'a Arc<Used>,
+    /// Segments of so many documents and more are sorted by class.
+    sorted_from: usize,
+}
+
 impl Part {
-    fn new(segment: &Segment, permit: &Bits, rows: &Rows<ClassNo>, used: &Arc<Used>, often: bool) -> Part {
+    fn new(segment: &Segment, asked: &Asked<'_>) -> Part {
+        let Asked { permit, rows, often, used, sorted_from } = *asked;
         let none = || vec![0; segment.len().div_ceil(64)];
-        let Some(permitted) = segment.by_class.admitted(segment, permit, rows) else {
+        let sorted = segment.len() >= sorted_from;
+        let Some(permitted) = sorted.then(|| segment.by_class.admitted(segment, permit, rows)).flatten() else {
             let mut bits = none();
             set(&mut bits, segment, 0..segment.len(), permit, rows);
-            return Part::of(segment, bits, used, often);
+            return Part::of(segment, bits, asked);
         };
         let count = permitted.count();
         if Few::are(segment, count, often) {
@@ -99,10 +112,10 @@ impl Part {
         Part { segment: segment.id, count, documents: Admitted::Many(Many { bits, df: Mutex::default() }) }
     }
 
-    fn of(segment: &Segment, bits: Vec<u64>, used: &Arc<Used>, often: bool) -> Part {
+    fn of(segment: &Segment, bits: Vec<u64>, asked: &Asked<'_>) -> Part {
         let count = count(&bits);
-        let documents = if Few::are(segment, count, often) {
-            Admitted::Few(Few::ascending(segment, numbers(&bits).collect(), used))
+        let documents = if Few::are(segment, count, asked.often) {
+            Admitted::Few(Few::ascending(segment, numbers(&bits).collect(), asked.used))
         } else {
             Admitted::Many(Many { bits, df: Mutex::default() })
         };
@@ -110,21 +123,13 @@ impl Part {
     }
 
     /// The same part after some pages of rows have changed, or the permit is searched with more often.
-    fn refreshed(
-        self: &Arc<Part>,
-        segment: &Segment,
-        permit: &Bits,
-        rows: &Rows<ClassNo>,
-        changed: &[u32],
-        used: &Arc<Used>,
-        often: bool,
-    ) -> Arc<Part> {
+    fn refreshed(self: &Arc<Part>, segment: &Segment, changed: &[u32], asked: &Asked<'_>) -> Arc<Part> {
         let (Some(first), Some(last)) = (segment.chunks.first(), segment.chunks.last()) else { return self.clone() };
         let (first, last) = (first / PAGE_ROWS, last / PAGE_ROWS);
         let mut changed = changed.iter().filter(|page| (first..=last).contains(page)).peekable();
         match &self.documents {
             Admitted::Few(few) if changed.peek().is_some() => {
-                let part = Part::new(segment, permit, rows, used, often);
+                let part = Part::new(segment, asked);
                 let same = matches!(&part.documents, Admitted::Few(now) if now.same(few));
                 if same { self.clone() } else { Arc::new(part) }
             }
@@ -133,13 +138,13 @@ impl Part {
                 let mut bits: Option<Vec<u64>> = None;
                 for page in changed {
                     let bits = bits.get_or_insert_with(|| many.bits.clone());
-                    set(bits, segment, segment.docs_of_page(*page), permit, rows);
+                    set(bits, segment, segment.docs_of_page(*page), asked.permit, asked.rows);
                 }
                 let bits = bits.filter(|bits| *bits != many.bits);
                 let count = bits.as_deref().map_or(self.count, count);
                 match bits {
-                    _ if Few::are(segment, count, often) => Arc::new(Part::new(segment, permit, rows, used, often)),
-                    Some(bits) => Arc::new(Part::of(segment, bits, used, often)),
+                    _ if Few::are(segment, count, asked.often) => Arc::new(Part::new(segment, asked)),
+                    Some(bits) => Arc::new(Part::of(segment, bits, asked)),
                     None => self.clone(),
                 }
             }
@@ -267,14 +272,19 @@ impl Iterator for Ones {
 }
 
 /// What is remembered of permits.
-#[derive(Default)]
 pub(super) struct Permits {
     known: Mutex<HashMap<u64, Arc<Readable>>>,
     clock: AtomicU64,
     used: Arc<Used>,
+    sorted_from: usize,
 }
 
 impl Permits {
+    /// Segments of so many documents and more are sorted by class.
+    pub(super) fn new(sorted_from: usize) -> Permits {
+        Permits { known: Mutex::default(), clock: AtomicU64::new(0), used: Arc::default(), sorted_from }
+    }
+
     /// What `permit` admits of `segments` under `rows`; `corpus` counts it when it is not remembered.
     pub(super) fn get(
         &self,
@@ -295,9 +305,10 @@ impl Permits {
         let changed = known.as_ref().map(|known| rows.changed(&known.rows)).unwrap_or_default();
         let before: HashMap<u64, &Arc<Part>> =
             known.iter().flat_map(|known| &known.parts).map(|part| (part.segment, part)).collect();
+        let asked = Asked { permit: bits, rows, often, used: &self.used, sorted_from: self.sorted_from };
         let parts = segments.iter().map(|segment| match before.get(&segment.id) {
-            Some(part) => part.refreshed(segment, bits, rows, &changed, &self.used, often),
-            None => Arc::new(Part::new(segment, bits, rows, &self.used, often)),
+            Some(part) => part.refreshed(segment, &changed, &asked),
+            None => Arc::new(Part::new(segment, &asked)),
         });
         let parts = parts.collect();
         let readable = Arc::new(Readable {

@@ -83,6 +83,9 @@ fn join(fields: &[Vec<String>]) -> String {
     fields.iter().map(|field| field.join(" ")).collect::<Vec<_>>().join("\n")
 }
 
+/// Segments of so many chunks are sorted by class here.
+const SORTED_FROM: usize = 100;
+
 struct Case {
     index: KeywordIndex,
     chunks: Vec<Chunk>,
@@ -94,7 +97,8 @@ struct Case {
 impl Case {
     fn new() -> Case {
         let dir = tempfile::tempdir().unwrap();
-        let index = KeywordIndex::open(dir.path(), "catalog", 0, true).unwrap();
+        let mut index = KeywordIndex::open(dir.path(), "catalog", 0, true).unwrap();
+        index.sort_from(SORTED_FROM);
         Case { index, chunks: Vec::new(), rows: Rows::default(), dir, written: 0 }
     }
 
@@ -122,6 +126,7 @@ impl Case {
         let other = KeywordIndex::open(&self.dir.path().join("other"), "catalog", 0, true).unwrap();
         drop(std::mem::replace(&mut self.index, other));
         self.index = KeywordIndex::open(self.dir.path(), "catalog", self.written, true).unwrap();
+        self.index.sort_from(SORTED_FROM);
         assert_eq!(self.index.applied(), self.written);
         for chunk in self.index.chunks() {
             if self.chunks[chunk as usize].0 == DEAD {
