@@ -233,7 +233,7 @@ impl Dice {
     }
 }
 
-const CLASSES: usize = 12;
+const CLASSES: usize = 40;
 
 fn history(seed: u64, steps: usize, most: usize) -> usize {
     let mut dice = Dice(seed);
@@ -261,7 +261,7 @@ fn history(seed: u64, steps: usize, most: usize) -> usize {
             _ => {}
         }
         for _ in 0..6 {
-            let share = [100, 50, 10][dice.below(3)];
+            let share = [100, 50, 10, 5][dice.below(4)];
             let permit = Permit::of_classes((1..=CLASSES as ClassNo).filter(|_| dice.below(100) < share));
             let query = dice.query();
             let question = dice.forms(Question::parse(&query));
@@ -283,6 +283,26 @@ proptest! {
 #[test]
 fn large_segments_are_pruned_exactly() {
     assert!(history(7, 14, 6_000) > 1_000);
+}
+
+/// Chunks that move again and again, and back, while few enough do that they are not sorted anew.
+#[test]
+fn a_chunk_is_read_in_its_last_class_alone() {
+    let mut dice = Dice(11);
+    let mut case = Case::new();
+    case.add((0..2_000).map(|_| (1 + dice.below(CLASSES) as ClassNo, dice.fields())).collect());
+    let questions: Vec<Question> = ["w0 w1 w7", "w0 w30*", "w1 w3 w55"].iter().map(|query| Question::parse(query)).collect();
+    let mut hits = 0;
+    for _ in 0..200 {
+        let class = [1 + dice.below(3), 1 + dice.below(3), 1 + dice.below(CLASSES), DEAD as usize][dice.below(4)] as ClassNo;
+        let number = dice.below(60);
+        if case.chunks[number].0 != DEAD && (class != DEAD || dice.below(8) == 0) {
+            case.set_class(number as u32, class);
+        }
+        let classes = 1 + dice.below(2) as ClassNo..2 + dice.below(2) as ClassNo;
+        hits += case.compare(&Permit::of_classes(classes), &questions[dice.below(3)], 60, 0);
+    }
+    assert!(hits > 1_000, "{hits}");
 }
 
 /// Lengths and frequencies at which another average length makes another posting of a block the best.
