@@ -290,7 +290,8 @@ fn large_segments_are_pruned_exactly() {
 fn a_chunk_is_read_in_its_last_class_alone() {
     let mut dice = Dice(11);
     let mut case = Case::new();
-    case.add((0..2_000).map(|_| (1 + dice.below(CLASSES) as ClassNo, dice.fields())).collect());
+    let class = |number: usize, dice: &mut Dice| 1 + dice.below(if number < 60 { 3 } else { CLASSES }) as ClassNo;
+    case.add((0..2_000).map(|number| (class(number, &mut dice), dice.fields())).collect());
     let questions: Vec<Question> = ["w0 w1 w7", "w0 w30*", "w1 w3 w55"].iter().map(|query| Question::parse(query)).collect();
     let mut hits = 0;
     for _ in 0..200 {
@@ -303,6 +304,21 @@ fn a_chunk_is_read_in_its_last_class_alone() {
         hits += case.compare(&Permit::of_classes(classes), &questions[dice.below(3)], 60, 0);
     }
     assert!(hits > 1_000, "{hits}");
+}
+
+/// Of a few documents of several classes it is asked one after the other whether they have a word that many have.
+#[test]
+fn few_documents_are_sought_in_long_lists() {
+    let mut dice = Dice(13);
+    let mut case = Case::new();
+    let words = |dice: &mut Dice| vec![vec![["often", "w1"][dice.below(20).min(1)].to_owned(), "w2".to_owned()]];
+    case.add((0..40_000).map(|_| (1 + dice.below(20_000) as ClassNo, words(&mut dice))).collect());
+    let mut hits = 0;
+    for _ in 0..300 {
+        let permit = Permit::of_classes((0..3).map(|_| 1 + dice.below(20_000) as ClassNo));
+        hits += case.compare(&permit, &Question::parse("often"), 10, 0);
+    }
+    assert!(hits > 50, "{hits}");
 }
 
 /// Lengths and frequencies at which another average length makes another posting of a block the best.
