@@ -23,7 +23,7 @@ use crate::rows::{PAGE_ROWS, Rows};
 /// In a segment of fewer documents every one is asked, where nothing else is set.
 pub(super) const SORTED_FROM: usize = 8_192;
 /// When one of so many documents is not where it was sorted, they are sorted again.
-const MOVED_SHARE: usize = 16;
+const MOVED_SHARE: usize = 8;
 /// When one of so many documents is admitted, or more, asking every one is as fast.
 const MOST: usize = 3;
 /// What postings by class may take, in bytes, and in bytes for each document.
