@@ -14,12 +14,11 @@ use crate::vector::VectorSnapshot;
 /// What memory keeps of a chunk beside its class.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Facts {
-    /// Orders equal scores, the same in every engine that holds the chunk.
-    pub(crate) order: u64,
+    /// 43 bits that tell documents apart, 20 that tell the chunks of one apart, and whether it has a vector; in halves, since there
+    /// are millions of these and a number of 64 bits would be aligned.
+    order: [u32; 2],
     /// Seconds since the epoch: when the source modified the document, else when it came in.
     pub(crate) modified: u32,
-    /// Whether it has a vector.
-    pub(crate) vector: bool,
 }
 
 impl Facts {
@@ -30,9 +29,20 @@ impl Facts {
         hasher.update(document.as_bytes());
         let mut hash = [0; 8];
         hash.copy_from_slice(hasher.finalize().as_bytes().first_chunk::<8>().unwrap_or(&[0; 8]));
-        // The upper 44 bits tell documents apart, the lower 20 the chunks of one.
-        let order = u64::from_le_bytes(hash) << 20 | u64::from(ordinal.min((1 << 20) - 1));
-        Facts { order, modified: modified.seconds(), vector }
+        let order = u64::from_le_bytes(hash) << 21 | u64::from(ordinal.min((1 << 20) - 1)) << 1 | u64::from(vector);
+        Facts { order: [(order >> 32) as u32, order as u32], modified: modified.seconds() }
+    }
+
+    /// Orders equal scores, the same in every engine that holds the chunk.
+    #[inline]
+    pub(crate) fn order(&self) -> u64 {
+        let [high, low] = self.order.map(u64::from);
+        high << 32 | low
+    }
+
+    /// Whether it has a vector.
+    pub(crate) fn has_vector(&self) -> bool {
+        self.order[1] & 1 == 1
     }
 }
 
@@ -85,7 +95,7 @@ impl View {
 
     /// Lets the vectors know the class of a chunk.
     pub(crate) fn place(&mut self, chunk: u32) {
-        if self.facts.get(chunk).vector {
+        if self.facts.get(chunk).has_vector() {
             self.vectors.place(chunk, self.classes.get(chunk));
         }
     }

@@ -12,6 +12,8 @@ pub(super) const SLACK: f32 = 1.0001;
 const SHARE: usize = 16;
 /// Documents in a block.
 pub(super) const BLOCK: usize = 8;
+/// Documents are counted from the start of so many times 64: their number fits 16 bits.
+const STRETCH: usize = if cfg!(test) { 3 } else { 1_000 };
 /// A frequency of so many or more is kept apart.
 const MANY: u32 = 15;
 /// Stands for a frequency of [`MANY`] or more where a bound is wanted.
@@ -42,8 +44,10 @@ const fn shifts() -> [[i32; BLOCK]; 256] {
 pub(super) struct Dense {
     /// A bit for each that has the word.
     pub(super) members: Vec<u64>,
-    /// By 64 documents: how many before them have the word.
-    ranks: Vec<u32>,
+    /// By 64 documents: how many of their stretch come before them that have the word.
+    ranks: Vec<u16>,
+    /// By stretch: how many documents before it have the word.
+    starts: Vec<u32>,
     /// By document that has the word: four bits, at most [`MANY`]; and as many zeros as are read at once.
     frequencies: Vec<u8>,
     /// Ascending: the documents that have it [`MANY`] times or more, and how often.
@@ -61,6 +65,7 @@ impl Dense {
         (having as usize * SHARE >= len).then(|| Dense {
             members: vec![0; len.div_ceil(64)],
             ranks: Vec::with_capacity(len.div_ceil(64)),
+            starts: Vec::with_capacity(len.div_ceil(64 * STRETCH)),
             frequencies: vec![0; having as usize / 2 + 1 + size_of::<u64>()],
             many: Vec::new(),
             having: 0,
@@ -73,7 +78,10 @@ impl Dense {
     pub(super) fn insert(&mut self, doc: u32, frequency: u32, norm: f32) {
         let at = doc as usize;
         while self.ranks.len() <= at / 64 {
-            self.ranks.push(self.having);
+            if self.ranks.len().is_multiple_of(STRETCH) {
+                self.starts.push(self.having);
+            }
+            self.ranks.push((self.having - self.starts.last().copied().unwrap_or_default()) as u16);
         }
         if let Some(word) = self.members.get_mut(at / 64) {
             *word |= 1 << (at % 64);
@@ -122,12 +130,19 @@ impl Dense {
         frequencies
     }
 
+    /// How many documents before a 64 of them have the word.
+    #[inline]
+    fn rank(&self, at: usize) -> u32 {
+        let start = self.starts.get(at / STRETCH).copied().unwrap_or_default();
+        start + u32::from(self.ranks.get(at).copied().unwrap_or_default())
+    }
+
     /// The frequencies of the first eight documents from `doc` on that have the word, four bits each.
     #[inline]
     fn from(&self, doc: u32) -> u32 {
         let at = doc as usize / 64;
         let before = self.members.get(at).copied().unwrap_or_default() & ((1 << (doc % 64)) - 1);
-        let rank = self.ranks.get(at).copied().unwrap_or_default() + before.count_ones();
+        let rank = self.rank(at) + before.count_ones();
         let bytes = self.frequencies.get(rank as usize / 2..).and_then(|bytes| bytes.first_chunk::<8>());
         (bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes)) >> (rank % 2 * 4)) as u32
     }
@@ -136,12 +151,12 @@ impl Dense {
     #[inline]
     pub(super) fn prefetch(&self, block: usize) {
         prefetch(self.members.get(block / 8..=block / 8).unwrap_or_default());
-        let rank = self.ranks.get(block / 8).copied().unwrap_or_default() as usize;
+        let rank = self.rank(block / 8) as usize;
         prefetch(self.frequencies.get(rank / 2..=rank / 2).unwrap_or_default());
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let words = self.members.len() * 8 + self.ranks.capacity() * 4;
+        let words = self.members.len() * 8 + self.ranks.capacity() * 2 + self.starts.capacity() * 4;
         words + self.frequencies.len() + self.many.capacity() * 8 + self.most.len()
     }
 }

@@ -28,10 +28,13 @@ const SHARE: usize = 12;
 /// The same for a permit that is searched with often: it pays for excerpts once, and is three times as fast from then on.
 const SHARE_OFTEN: usize = 8;
 /// What the excerpts of all permits may take, in bytes.
-const MAX_BYTES: usize = 128 << 20;
-/// What those of one permit in one segment may take, in bytes, and in bytes for each permitted document: room for all words.
-const MAX_PART_BYTES: usize = 512 << 10;
-const MAX_BYTES_PER_DOC: usize = 512;
+const MAX_BYTES: usize = 32 << 20;
+/// What those of one permit in one segment may take, in bytes, and in bytes for each permitted document. Words that do not fit are
+/// asked for again, and then have postings by class.
+const MAX_PART_BYTES: usize = 256 << 10;
+const MAX_BYTES_PER_DOC: usize = 64;
+/// Where runs have more postings, taking an excerpt again costs little more than reading it, and it is not kept.
+const MIN_POSTINGS_PER_RUN: usize = 8;
 /// Places are smaller, so that one and a frequency are kept in 32 bits.
 const MAX_DOCS: usize = 1 << 24;
 /// A frequency of so many or more is kept apart.
@@ -168,6 +171,9 @@ impl Few {
         let mut from = 0;
         if let (Some(packed), Some(runs)) = (packed, &self.by_class) {
             runs.read(&packed, &mut found);
+            if self.others == self.docs.len() && found.len() > runs.runs.len() * MIN_POSTINGS_PER_RUN {
+                return Ok(Arc::new(found));
+            }
             from = self.others;
         }
         if let Some(list) = list.filter(|_| from < self.docs.len()) {

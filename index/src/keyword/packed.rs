@@ -27,6 +27,8 @@ struct Block {
     start: u32,
     gap_bits: u8,
     frequency_bits: u8,
+    /// How many frequencies are told apart, after the others, since they take more bits: places and what is to be added.
+    apart: u8,
 }
 
 impl Packed {
@@ -64,14 +66,25 @@ impl Packed {
         frequencies.iter_mut().for_each(|frequency| *frequency -= 1);
         let packer = BitPacker4x::new();
         let before = self.blocks.last().map(|block| block.last);
-        let (gap_bits, frequency_bits) = (packer.num_bits_strictly_sorted(before, numbers), packer.num_bits(frequencies));
+        let gap_bits = packer.num_bits_strictly_sorted(before, numbers);
+        let (frequency_bits, apart) = frequency_bits(frequencies);
         let start = self.bytes.len();
-        self.bytes
-            .resize(start + BitPacker4x::compressed_block_size(gap_bits) + BitPacker4x::compressed_block_size(frequency_bits), 0);
-        let (gaps, rest) = self.bytes.split_at_mut(start).1.split_at_mut(BitPacker4x::compressed_block_size(gap_bits));
+        let (gaps, counts) = (BitPacker4x::compressed_block_size(gap_bits), BitPacker4x::compressed_block_size(frequency_bits));
+        self.bytes.resize(start + gaps + counts, 0);
+        let (gaps, counts) = self.bytes.split_at_mut(start).1.split_at_mut(gaps);
         packer.compress_strictly_sorted(before, numbers, gaps, gap_bits);
-        packer.compress(frequencies, rest, frequency_bits);
-        self.blocks.push(Block { last, start: u32::try_from(start).unwrap_or(u32::MAX), gap_bits, frequency_bits });
+        let mut exceptions = Vec::with_capacity(apart * 2);
+        for (place, frequency) in (0u8..).zip(frequencies.iter_mut()).filter(|_| apart > 0) {
+            let high = *frequency >> frequency_bits;
+            if high > 0 {
+                exceptions.extend([place, high as u8]);
+                *frequency -= high << frequency_bits;
+            }
+        }
+        packer.compress(frequencies, counts, frequency_bits);
+        self.bytes.extend(exceptions);
+        let start = u32::try_from(start).unwrap_or(u32::MAX);
+        self.blocks.push(Block { last, start, gap_bits, frequency_bits, apart: apart as u8 });
     }
 
     /// What it takes, in bytes.
@@ -144,6 +157,14 @@ impl Packed {
     }
 }
 
+/// In how many bits the frequencies of a block take the least room, and how many take more bits then.
+fn frequency_bits(frequencies: &[u32; POSTINGS]) -> (u8, usize) {
+    let most = BitPacker4x::new().num_bits(frequencies);
+    let choice = |bits: u8| (bits, frequencies.iter().filter(|frequency| **frequency >> bits > 0).count());
+    let possible = (most.saturating_sub(8)..most).map(choice).chain([(most, 0)]);
+    possible.min_by_key(|(bits, apart)| BitPacker4x::compressed_block_size(*bits) + 2 * apart).unwrap_or((most, 0))
+}
+
 /// How many of the first blocks are `below`: in steps that double, since they are few.
 fn gallop(blocks: &[Block], below: impl Fn(&Block) -> bool) -> usize {
     let mut end = 1;
@@ -180,7 +201,14 @@ impl Unpacked {
         let packer = BitPacker4x::new();
         let read = packer.decompress_strictly_sorted(before, bytes, &mut self.numbers, block.gap_bits);
         if frequencies {
-            packer.decompress(bytes.get(read..).unwrap_or_default(), &mut self.frequencies, block.frequency_bits);
+            let bytes = bytes.get(read..).unwrap_or_default();
+            let read = packer.decompress(bytes, &mut self.frequencies, block.frequency_bits);
+            let (apart, _) = bytes.get(read..).unwrap_or_default().as_chunks::<2>();
+            for [place, high] in apart.iter().take(block.apart.into()) {
+                if let Some(frequency) = self.frequencies.get_mut(usize::from(*place)) {
+                    *frequency |= u32::from(*high) << block.frequency_bits;
+                }
+            }
             self.frequencies.iter_mut().for_each(|frequency| *frequency = frequency.wrapping_add(1));
         }
     }

@@ -129,7 +129,7 @@ impl<'a> Selection<'a> {
     pub(super) fn take(&mut self, candidate: &Candidate) {
         *self.taken.entry(document(candidate)).or_default() += 1;
         if self.diversity > 0.0 {
-            let has_vector = |chunk: u32| self.view.facts.get(chunk).vector;
+            let has_vector = |chunk: u32| self.view.facts.get(chunk).has_vector();
             let vector = has_vector(candidate.chunk).then(|| self.view.vectors.vector(candidate.chunk)).flatten();
             for (other, alike) in self.rest.iter().zip(&mut self.alike) {
                 let vector = vector.as_ref().filter(|_| has_vector(other.chunk));

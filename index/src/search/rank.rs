@@ -121,24 +121,24 @@ pub(super) fn rank(scope: &Scope<'_>, query: &Query, mode: Mode, question: &Ques
 
 impl Scope<'_> {
     fn candidate(&self, chunk: u32) -> Candidate {
-        let order = self.view.facts.get(chunk).order;
+        let order = self.view.facts.get(chunk).order();
         Candidate { chunk, order, keyword: None, vector: None, reranker: None, score: 0.0 }
     }
 
     /// The best by words, with at least the score `floor`.
     fn by_words(&self, ranking: &Ranking, depth: usize, floor: f32) -> Result<Vec<Candidate>> {
-        let found = ranking.top(depth, floor, |chunk| self.wanted(chunk), |chunk| self.view.facts.get(chunk).order)?;
+        let found = ranking.top(depth, floor, |chunk| self.wanted(chunk), |chunk| self.view.facts.get(chunk).order())?;
         Ok(found.into_iter().map(|(chunk, score)| Candidate { keyword: Some(score), score, ..self.candidate(chunk) }).collect())
     }
 
     /// The best by meaning, among those that `narrowing` admits; see [`Depth`].
     fn by_meaning(&self, narrowing: Option<&Ranking>, vector: &[f32], depth: Depth, exact: bool) -> Vec<Candidate> {
         let view = self.view;
-        let order = |chunk: u32| view.facts.get(chunk).order;
+        let order = |chunk: u32| view.facts.get(chunk).order();
         // How many are left depends on what the caller may read alone, and so does the way they are searched.
         let found = match narrowing.and_then(|ranking| ranking.admitted(MAX_COMPARED)) {
             Some(mut chunks) => {
-                chunks.retain(|chunk| view.facts.get(*chunk).vector && self.wanted(*chunk));
+                chunks.retain(|chunk| view.facts.get(*chunk).has_vector() && self.wanted(*chunk));
                 view.vectors.nearest(&chunks, vector, depth.count(), order)
             }
             None => {
@@ -156,7 +156,7 @@ impl Scope<'_> {
 
     /// Gives candidates that have a vector the score by meaning.
     fn compare(&self, candidates: &mut [Candidate], vector: &[f32]) {
-        let having = candidates.iter_mut().filter(|candidate| self.view.facts.get(candidate.chunk).vector);
+        let having = candidates.iter_mut().filter(|candidate| self.view.facts.get(candidate.chunk).has_vector());
         let mut having: Vec<&mut Candidate> = having.collect();
         let chunks: Vec<u32> = having.iter().map(|candidate| candidate.chunk).collect();
         for (candidate, score) in having.iter_mut().zip(self.view.vectors.similarities(&chunks, vector)) {
