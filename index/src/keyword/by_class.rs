@@ -193,6 +193,11 @@ impl Order {
         Order { starts, docs, lengths, positions, lists: Kept::new(most), asked: Mutex::default() }
     }
 
+    /// How many positions there are.
+    pub(super) fn len(&self) -> usize {
+        self.docs.len()
+    }
+
     /// The documents at some positions.
     pub(super) fn docs(&self, run: &Range<u32>) -> &[u32] {
         self.docs.get(run.start as usize..run.end as usize).unwrap_or_default()
@@ -233,24 +238,23 @@ impl Order {
         self.lists.get(name)
     }
 
-    /// The postings of a word by position, kept from now on under its `name`; `None` when it is asked for the first time, since
-    /// most words are asked for once, and when there is no room.
-    pub(super) fn list(&self, segment: &Segment, name: &str, list: &WordList) -> Result<Option<Arc<Packed>>> {
-        let mut asked = self.asked.lock();
-        if !asked.remove(name) {
-            if asked.len() >= MAX_ASKED {
-                asked.clear();
-            }
-            asked.insert(name.into());
-            return Ok(None);
-        }
-        drop(asked);
-        if !self.lists.has_room(list.len as usize * BYTES_PER_POSTING) {
+    /// The postings of a word by position, kept from now on under its `name`. `None` when there is no room, and, unless they are
+    /// wanted `at_once`, when the word is asked for the first time, since most words are asked for once.
+    pub(super) fn list(&self, segment: &Segment, name: &str, list: &WordList, at_once: bool) -> Result<Option<Arc<Packed>>> {
+        if !at_once && !self.asked_before(name) || !self.lists.has_room(list.len as usize * BYTES_PER_POSTING) {
             return Ok(None);
         }
         let packed = Arc::new(self.packed(segment, list)?);
         self.lists.keep(name, &packed);
         Ok(Some(packed))
+    }
+
+    fn asked_before(&self, name: &str) -> bool {
+        let mut asked = self.asked.lock();
+        if asked.len() >= MAX_ASKED {
+            asked.clear();
+        }
+        asked.remove(name) || !asked.insert(name.into())
     }
 
     fn packed(&self, segment: &Segment, list: &WordList) -> Result<Packed> {

@@ -23,10 +23,11 @@ use super::segment::Segment;
 use super::top::Best;
 use crate::error::Result;
 
-/// A permit that admits at most one of so many documents admits few: even its first search is faster so.
-const SHARE: usize = 12;
-/// The same for a permit that is searched with often: its words get postings by class, and it is a quarter faster from then on.
-const SHARE_OFTEN: usize = 8;
+/// A permit that admits at most one of so many documents admits few: reading what it admits is faster than pruning.
+const SHARE: usize = 8;
+/// A word in so many times as many documents as are permitted, or fewer, gets postings by class when it is first asked for: that
+/// costs as much as looking for the permitted ones.
+const AT_ONCE: usize = 4;
 /// What the excerpts of all permits may take, in bytes.
 const MAX_BYTES: usize = 32 << 20;
 /// What those of one permit in one segment may take, in bytes, and in bytes for each permitted document. Words that do not fit are
@@ -83,10 +84,9 @@ pub(super) struct Excerpt {
 }
 
 impl Few {
-    /// True when so many documents of a segment are few for a permit that is, or is not, searched with `often`.
-    pub(super) fn are(segment: &Segment, count: usize, often: bool) -> bool {
-        let share = if often { SHARE_OFTEN } else { SHARE };
-        count * share <= segment.len() && count < MAX_DOCS
+    /// True when so many documents of a segment are few.
+    pub(super) fn are(segment: &Segment, count: usize) -> bool {
+        count * SHARE <= segment.len() && count < MAX_DOCS
     }
 
     /// What a permit admits, as classes tell.
@@ -166,7 +166,8 @@ impl Few {
         let mut packed = self.by_class.as_ref().and_then(|runs| runs.order.known(name));
         let list = if packed.is_none() || self.others < self.docs.len() { list()? } else { None };
         if let (None, Some(runs), Some(list)) = (&packed, &self.by_class, &list) {
-            packed = runs.order.list(segment, name, list)?;
+            let at_once = list.len as usize <= self.docs.len() * AT_ONCE;
+            packed = runs.order.list(segment, name, list, at_once)?;
         }
         let mut from = 0;
         if let (Some(packed), Some(runs)) = (packed, &self.by_class) {
@@ -280,7 +281,10 @@ impl Few {
 impl Runs {
     /// Reads the postings of a word.
     fn read(&self, packed: &Packed, found: &mut Excerpt) {
-        found.postings.reserve(self.runs.iter().map(|run| packed.most_in(run).min(run.len())).sum());
+        // As many as there are if they are spread evenly.
+        let places: usize = self.runs.iter().map(ExactSizeIterator::len).sum();
+        let expected = packed.len as u64 * places as u64 / self.order.len().max(1) as u64;
+        found.postings.reserve(places.min(expected as usize / 4 * 5 + 64));
         packed.read(&self.runs, |which, positions, frequencies| {
             let (Some(run), Some(first)) = (self.runs.get(which), self.firsts.get(which)) else { return };
             let places = || positions.iter().map(|position| first.wrapping_add(position.wrapping_sub(run.start)));

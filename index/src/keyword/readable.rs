@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tantivy::schema::IndexRecordOption;
@@ -29,8 +29,6 @@ const MAX_PERMIT_BYTES: usize = 256 << 20;
 /// anew in less than a microsecond.
 const MAX_COUNTED_WORDS: usize = 1_024;
 const MIN_COUNTED_POSTINGS: u32 = 512;
-/// After so many searches a permit is searched with often.
-const OFTEN: u32 = 3;
 
 /// The chunks that a permit admits.
 pub(crate) struct Readable {
@@ -40,9 +38,6 @@ pub(crate) struct Readable {
     /// In the order of the snapshot's segments.
     pub(super) parts: Vec<Arc<Part>>,
     used: AtomicU64,
-    searches: AtomicU32,
-    /// Whether the parts were made for a permit that is searched with often.
-    often: bool,
 }
 
 /// The documents of one segment that a permit admits.
@@ -85,8 +80,6 @@ impl Readable {
 struct Asked<'a> {
     permit: &'a Bits,
     rows: &'a Rows<ClassNo>,
-    /// Whether the permit is searched with often.
-    often: bool,
     used: &'a Arc<Used>,
     /// Segments of so many documents and more are sorted by class.
     sorted_from: usize,
@@ -94,7 +87,7 @@ struct Asked<'a> {
 
 impl Part {
     fn new(segment: &Segment, asked: &Asked<'_>) -> Part {
-        let Asked { permit, rows, often, used, sorted_from } = *asked;
+        let Asked { permit, rows, used, sorted_from } = *asked;
         let none = || vec![0; segment.len().div_ceil(64)];
         let sorted = segment.len() >= sorted_from;
         let Some(permitted) = sorted.then(|| segment.by_class.admitted(segment, permit, rows)).flatten() else {
@@ -103,7 +96,7 @@ impl Part {
             return Part::of(segment, bits, asked);
         };
         let count = permitted.count();
-        if Few::are(segment, count, often) {
+        if Few::are(segment, count) {
             let documents = Admitted::Few(Few::by_class(segment, permitted, used));
             return Part { segment: segment.id, count, documents };
         }
@@ -114,7 +107,7 @@ impl Part {
 
     fn of(segment: &Segment, bits: Vec<u64>, asked: &Asked<'_>) -> Part {
         let count = count(&bits);
-        let documents = if Few::are(segment, count, asked.often) {
+        let documents = if Few::are(segment, count) {
             Admitted::Few(Few::ascending(segment, numbers(&bits).collect(), asked.used))
         } else {
             Admitted::Many(Many { bits, df: Mutex::default() })
@@ -122,7 +115,7 @@ impl Part {
         Part { segment: segment.id, count, documents }
     }
 
-    /// The same part after some pages of rows have changed, or the permit is searched with more often.
+    /// The same part after some pages of rows have changed.
     fn refreshed(self: &Arc<Part>, segment: &Segment, changed: &[u32], asked: &Asked<'_>) -> Arc<Part> {
         let (Some(first), Some(last)) = (segment.chunks.first(), segment.chunks.last()) else { return self.clone() };
         let (first, last) = (first / PAGE_ROWS, last / PAGE_ROWS);
@@ -140,10 +133,8 @@ impl Part {
                     let bits = bits.get_or_insert_with(|| many.bits.clone());
                     set(bits, segment, segment.docs_of_page(*page), asked.permit, asked.rows);
                 }
-                let bits = bits.filter(|bits| *bits != many.bits);
-                let count = bits.as_deref().map_or(self.count, count);
-                match bits {
-                    _ if Few::are(segment, count, asked.often) => Arc::new(Part::new(segment, asked)),
+                match bits.filter(|bits| *bits != many.bits) {
+                    Some(bits) if Few::are(segment, count(&bits)) => Arc::new(Part::new(segment, asked)),
                     Some(bits) => Arc::new(Part::of(segment, bits, asked)),
                     None => self.clone(),
                 }
@@ -296,30 +287,21 @@ impl Permits {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let bits = permit.bits();
         let known = self.known.lock().get(&permit.fingerprint()).filter(|known| known.permit == *bits).cloned();
-        let searches = known.as_ref().map_or(0, |known| known.searches.fetch_add(1, Ordering::Relaxed)).saturating_add(1);
-        let often = searches > OFTEN;
-        if let Some(known) = known.as_ref().filter(|known| known.often == often && known.fits(segments, rows)) {
+        if let Some(known) = known.as_ref().filter(|known| known.fits(segments, rows)) {
             known.used.store(now, Ordering::Relaxed);
             return known.clone();
         }
         let changed = known.as_ref().map(|known| rows.changed(&known.rows)).unwrap_or_default();
         let before: HashMap<u64, &Arc<Part>> =
             known.iter().flat_map(|known| &known.parts).map(|part| (part.segment, part)).collect();
-        let asked = Asked { permit: bits, rows, often, used: &self.used, sorted_from: self.sorted_from };
+        let asked = Asked { permit: bits, rows, used: &self.used, sorted_from: self.sorted_from };
         let parts = segments.iter().map(|segment| match before.get(&segment.id) {
             Some(part) => part.refreshed(segment, &changed, &asked),
             None => Arc::new(Part::new(segment, &asked)),
         });
         let parts = parts.collect();
-        let readable = Arc::new(Readable {
-            permit: bits.clone(),
-            rows: rows.clone(),
-            corpus: corpus(),
-            parts,
-            used: AtomicU64::new(now),
-            searches: AtomicU32::new(searches),
-            often,
-        });
+        let readable =
+            Arc::new(Readable { permit: bits.clone(), rows: rows.clone(), corpus: corpus(), parts, used: AtomicU64::new(now) });
         self.keep(permit.fingerprint(), readable.clone());
         readable
     }

@@ -364,9 +364,9 @@ fn frequencies_of_any_size_count_for_few_and_for_many() {
     }
 }
 
-/// A tenth is few for a permit that is searched with often, and stays so when something is written.
+/// A tenth is few, and stays so when something is written.
 #[test]
-fn a_permit_that_is_searched_with_often_gets_excerpts() {
+fn a_permit_that_admits_a_tenth_admits_few() {
     let mut case = Case::new();
     let mut dice = Dice(11);
     let mut batch = |count: usize| -> Vec<Chunk> {
@@ -380,12 +380,10 @@ fn a_permit_that_is_searched_with_often_gets_excerpts() {
         matches!(readable.parts[0].documents, Admitted::Few(_))
     };
     let question = Question::parse("w0 w1 w2");
-    let found = case.compare(&permit, &question, 10, 0);
-    assert!(found > 0 && !few(&case));
-    for _ in 0..4 {
-        case.compare(&permit, &question, 10, 0);
+    for _ in 0..3 {
+        assert!(case.compare(&permit, &question, 10, 0) > 0);
+        assert!(few(&case));
     }
-    assert!(few(&case));
     case.set_class(0, DEAD);
     case.add(batch(10));
     case.compare(&permit, &question, 10, 0);
