@@ -14,7 +14,7 @@ use crate::vector::VectorSnapshot;
 /// What memory keeps of a chunk beside its class.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Facts {
-    /// 43 bits that tell documents apart, 20 that tell the chunks of one apart, and whether it has a vector; in halves, since there
+    /// 44 bits that tell documents apart, 19 that tell the chunks of one apart, and whether it has a vector; in halves, since there
     /// are millions of these and a number of 64 bits would be aligned.
     order: [u32; 2],
     /// Seconds since the epoch: when the source modified the document, else when it came in.
@@ -29,7 +29,7 @@ impl Facts {
         hasher.update(document.as_bytes());
         let mut hash = [0; 8];
         hash.copy_from_slice(hasher.finalize().as_bytes().first_chunk::<8>().unwrap_or(&[0; 8]));
-        let order = u64::from_le_bytes(hash) << 21 | u64::from(ordinal.min((1 << 20) - 1)) << 1 | u64::from(vector);
+        let order = u64::from_le_bytes(hash) << 20 | u64::from(ordinal.min((1 << 19) - 1)) << 1 | u64::from(vector);
         Facts { order: [(order >> 32) as u32, order as u32], modified: modified.seconds() }
     }
 
