@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tantivy::schema::IndexRecordOption;
 
-use super::kept::{Bytes, Kept};
+use super::kept::Kept;
 use super::lists::{Documents, WordList};
 use super::packed::Packed;
 use super::readable::ones;
@@ -303,12 +303,6 @@ impl Permitted {
     /// The documents: by position, and then the others.
     pub(super) fn docs(&self) -> impl Iterator<Item = u32> {
         self.runs.iter().flat_map(|run| self.order.docs(run)).chain(&self.others).copied()
-    }
-}
-
-impl Bytes for Packed {
-    fn bytes(&self) -> usize {
-        self.bytes()
     }
 }
 

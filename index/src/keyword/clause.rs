@@ -6,7 +6,7 @@ use tantivy::{DocSet, TERMINATED};
 
 use super::lists::Documents;
 use super::query::{Clause, Question, Word};
-use super::readable::contains;
+use super::readable::{contains, insert};
 use super::segment::Segment;
 use crate::error::Result;
 
@@ -48,12 +48,6 @@ fn having(segment: &Segment, clause: &Clause, among: &[u64]) -> Result<Vec<u64>>
         cursor.advance();
     }
     Ok(bits)
-}
-
-fn insert(bits: &mut [u64], doc: u32) {
-    if let Some(word) = bits.get_mut(doc as usize / 64) {
-        *word |= 1 << (doc % 64);
-    }
 }
 
 /// The documents `among` in which words stand side by side.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bitpacking::{BitPacker as _, BitPacker4x};
 
+use super::kept::Bytes;
 use super::lists::POSTINGS;
 use crate::prefetch::prefetch;
 
@@ -87,11 +88,6 @@ impl Packed {
         self.blocks.push(Block { last, start, gap_bits, frequency_bits, apart: apart as u8 });
     }
 
-    /// What it takes, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        size_of::<Packed>() + self.blocks.capacity() * size_of::<Block>() + self.bytes.capacity()
-    }
-
     /// Calls `each` with the numbers inside each of some ascending ranges and their frequencies, a block or less at once, and
     /// which range it is.
     pub(super) fn read(&self, ranges: &[Range<u32>], mut each: impl FnMut(usize, &[u32], &[u32])) {
@@ -148,6 +144,12 @@ impl Packed {
             step *= 2;
         }
         start + before.get(start..).unwrap_or_default().partition_point(below)
+    }
+}
+
+impl Bytes for Packed {
+    fn bytes(&self) -> usize {
+        size_of::<Packed>() + self.blocks.capacity() * size_of::<Block>() + self.bytes.capacity()
     }
 }
 

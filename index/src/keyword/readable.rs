@@ -1,10 +1,9 @@
-//! What one permit admits of the index, kept between searches: a bitmap per segment, and how many permitted chunks have a
-//! term.
+//! What one permit admits of the index, kept between searches: the documents of each segment, few or many.
 //!
-//! A bitmap is made once per permit and segment: from the documents of the permitted classes ([`super::by_class`]), or where these
-//! are many from `chunk → class`. When rows have changed since, only the pages that
-//! changed are read again: pages are shared between snapshots, so an unchanged one is the same allocation. Counts of terms
-//! are kept per segment for as long as its bitmap stays equal, so a write does not make every search count anew.
+//! They are found once per permit and segment, by the permitted classes ([`super::by_class`]), or where these have many documents
+//! from `chunk → class`. Few are a list ([`super::few`]), which is made anew when rows have changed since. Many are a bitmap, of which only
+//! the pages that changed are read again: pages are shared between snapshots, so an unchanged one is the same allocation. How many of
+//! them have a term is kept for as long as the bitmap stays equal, so a write does not make every search count anew.
 
 use std::collections::HashMap;
 use std::sync::Arc;
