@@ -235,14 +235,15 @@ impl Few {
         Ok(())
     }
 
-    /// Offers the best chunks of a segment to `best`; `excerpts` are by word of the question.
+    /// Offers the best chunks of a segment to `best`, those of `eligible` documents where a question narrows them; `excerpts` are
+    /// by word of the question.
     pub(super) fn collect(
         &self,
         ranking: &Ranking,
-        segment: &Segment,
+        (segment, eligible): (&Segment, Option<&[u64]>),
         excerpts: &[Arc<Excerpt>],
         best: &mut Best,
-        may_be_hit: impl Fn(u32, u32) -> bool,
+        wanted: impl Fn(u32) -> bool,
         order: impl Fn(u32) -> u64,
     ) {
         let mut scores = vec![0.0f32; self.docs.len()];
@@ -254,6 +255,10 @@ impl Few {
                     *score += contribution(*weight, frequency, norm);
                 }
             }
+        }
+        // A phrase leaves so few that nothing else would give the others up.
+        if let Some(eligible) = eligible {
+            scores.iter_mut().zip(&self.docs).filter(|(_, doc)| !contains(eligible, **doc)).for_each(|(score, _)| *score = 0.0);
         }
         let threshold = best.threshold().max(f32::MIN_POSITIVE);
         let mut likely: Vec<(f32, u32)> = scores.into_iter().zip(0..).filter(|(score, _)| *score >= threshold).collect();
@@ -267,12 +272,12 @@ impl Few {
             let likely = likely.iter().filter(|(score, _)| *score >= threshold);
             let chunks = likely.filter_map(|(score, place)| {
                 let doc = *self.docs.get(*place as usize)?;
-                Some((*score, doc, *segment.chunks.get(doc as usize)?))
+                Some((*score, *segment.chunks.get(doc as usize)?))
             });
             // What is far apart in memory is read at once, and not one after the other.
             let chunks: Vec<_> = chunks.collect();
-            let hits = chunks.into_iter().filter(|(_, doc, chunk)| may_be_hit(*doc, *chunk));
-            let hits: Vec<_> = hits.map(|(score, _, chunk)| (score, chunk, order(chunk))).collect();
+            let hits = chunks.into_iter().filter(|(_, chunk)| wanted(*chunk));
+            let hits: Vec<_> = hits.map(|(score, chunk)| (score, chunk, order(chunk))).collect();
             hits.into_iter().for_each(|(score, chunk, order)| best.offer(score, chunk, order));
         }
     }

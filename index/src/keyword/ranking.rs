@@ -115,8 +115,8 @@ impl Ranking {
                     collect(self, &Leaf { segment: &part.segment, lists, bits }, &mut best, &wanted, &order)?;
                 }
                 (Words::Few(excerpts), Admitted::Few(few)) => {
-                    let may_be_hit = |doc, chunk| part.eligible.as_ref().is_none_or(|bits| contains(bits, doc)) && wanted(chunk);
-                    few.collect(self, &part.segment, excerpts, &mut best, may_be_hit, &order);
+                    let narrowed = (&*part.segment, part.eligible.as_deref());
+                    few.collect(self, narrowed, excerpts, &mut best, &wanted, &order);
                 }
                 _ => {}
             }
