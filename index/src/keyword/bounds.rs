@@ -1,7 +1,8 @@
 //! The bounds of a range's documents: the inner loops of a keyword search, each compiled for the baseline and for eight lanes.
 //!
 //! Blocks of 8 documents are bounded first, by what the words can give any of them ([`add_most`]). Those that reach what has to be
-//! beaten ([`reach`]) are refined, word by word, by what each of their documents has itself ([`refine`]).
+//! beaten also by which words each of their documents has ([`reach`]) are refined, word by word, by how often it has them
+//! ([`refine`]).
 
 use super::dense::{BLOCK, Dense, SLACK};
 use super::readable::ones;
@@ -15,19 +16,22 @@ const AHEAD: usize = 16;
 /// The low seven bits of each byte.
 const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
 /// By the bits of a block's documents: what makes the bounds of those that are not permitted −∞, and leaves the others alone.
-static HIDDEN: [[f32; BLOCK]; 256] = hidden();
+static HIDDEN: [[f32; BLOCK]; 256] = by_bits(f32::NEG_INFINITY);
+/// By the bits of a block's documents: 1 for those that do not have a word.
+static ABSENT: [[f32; BLOCK]; 256] = by_bits(1.0);
 
+/// By the bits of a block's documents: 0 where they are set, and this where they are not.
 #[expect(clippy::indexing_slicing, reason = "it is computed by the compiler, which would notice")]
-const fn hidden() -> [[f32; BLOCK]; 256] {
-    let mut hidden = [[f32::NEG_INFINITY; BLOCK]; 256];
+const fn by_bits(unset: f32) -> [[f32; BLOCK]; 256] {
+    let mut by_bits = [[unset; BLOCK]; 256];
     let mut at = 0;
     while at < 256 * BLOCK {
         if (at / BLOCK) >> (at % BLOCK) & 1 == 1 {
-            hidden[at / BLOCK][at % BLOCK] = 0.0;
+            by_bits[at / BLOCK][at % BLOCK] = 0.0;
         }
         at += 1;
     }
-    hidden
+    by_bits
 }
 
 /// A dense word of the question.
@@ -38,6 +42,8 @@ pub(super) struct DenseWord<'a> {
     pub(super) weight: f32,
     /// What a 255th of its blocks' bounds is worth.
     pub(super) unit: f32,
+    /// Whether documents are asked if they have it, before they are asked how often.
+    pub(super) telling: bool,
 }
 
 /// What is known of the documents of a range.
@@ -66,8 +72,8 @@ pub(super) struct Reaching {
     pub(super) block: u32,
     /// What a bound must not be below.
     pub(super) enough: f32,
-    /// How high each document can score, where it has as much of each dense word as the block may have; −∞ for one that is not
-    /// permitted.
+    /// How high each document can score, where it has as much of each dense word as the block may have, of a telling one only if it
+    /// has it; −∞ for one that is not permitted.
     pub(super) bounds: [f32; BLOCK],
     /// K(l) of each document.
     pub(super) norms: [f32; BLOCK],
@@ -99,9 +105,9 @@ macro_rules! in_lanes {
 in_lanes! {
     /// Adds the most that a dense word gives a document of each block; `codes` are its blocks' bounds.
     add_most(most: &mut [f32], codes: &[u8], unit: f32) is add_most_in_lanes, or add_most_wide;
-    /// Finds the blocks of a range that have a permitted document that may score `threshold`.
-    reach(range: Range<'_>, threshold: f32, reaching: &mut Vec<Reaching>) is reach_in_lanes, or reach_wide;
-    /// Replaces in the bounds, word by word, what the block may have by what each document has itself, and drops the blocks that
+    /// Finds the blocks of a range that have a permitted document that may score `threshold` with the telling words that it has.
+    reach(range: Range<'_>, words: &[DenseWord<'_>], threshold: f32, reaching: &mut Vec<Reaching>) is reach_in_lanes, or reach_wide;
+    /// Replaces in the bounds, word by word, what the block may have by how often each document has it, and drops the blocks that
     /// reach nothing any more. Word by word and not block by block, so that the memory of each word is read in order.
     refine(words: &[DenseWord<'_>], reaching: &mut Vec<Reaching>) is refine_in_lanes, or refine_wide;
 }
@@ -116,7 +122,7 @@ fn add_most_in_lanes(most: &mut [f32], codes: &[u8], unit: f32) {
 }
 
 #[inline(always)]
-fn reach_in_lanes(range: Range<'_>, threshold: f32, reaching: &mut Vec<Reaching>) {
+fn reach_in_lanes(range: Range<'_>, words: &[DenseWord<'_>], threshold: f32, reaching: &mut Vec<Reaching>) {
     let bounds = range.most.as_chunks::<BLOCK>().0.iter().zip(range.given.as_chunks::<BLOCK>().0);
     for ((first, word), (most, given)) in (0usize..).step_by(8).zip(range.bits).zip(bounds) {
         // Eight blocks are the documents of a word of bits, a byte each.
@@ -134,16 +140,35 @@ fn reach_in_lanes(range: Range<'_>, threshold: f32, reaching: &mut Vec<Reaching>
             let Some(hidden) = HIDDEN.get((word >> (at * BLOCK)) as usize & 0xFF) else { continue };
             let mut bounds = sums.map(|sum| sum + most);
             bounds.iter_mut().zip(hidden).for_each(|(bound, hidden)| *bound += hidden);
-            if bounds.iter().any(|bound| *bound >= enough) {
+            let block = range.block as usize + first + at;
+            if may_reach(&mut bounds, words, block, enough) {
                 let mut norms = [1.0; BLOCK];
                 let lengths = range.lengths.get((first + at) * BLOCK..).unwrap_or_default();
                 for (norm, length) in norms.iter_mut().zip(lengths) {
                     *norm = range.norms.get(usize::from(*length)).copied().unwrap_or_default();
                 }
-                reaching.push(Reaching { block: range.block + (first + at) as u32, enough, bounds, norms });
+                reaching.push(Reaching { block: block as u32, enough, bounds, norms });
             }
         }
     }
+}
+
+/// Takes from the bounds of a block's documents what the block may have of telling words that they do not have; false when none
+/// is enough.
+#[inline(always)]
+fn may_reach(bounds: &mut [f32; BLOCK], words: &[DenseWord<'_>], block: usize, enough: f32) -> bool {
+    for word in words.iter().filter(|word| word.telling) {
+        if !bounds.iter().any(|bound| *bound >= enough) {
+            return false;
+        }
+        let most = word.dense.most.get(block).copied().unwrap_or_default();
+        let members = word.dense.members.get(block / 8).map_or(0, |word| word >> (block % 8 * BLOCK) & 0xFF);
+        if let Some(absent) = ABSENT.get(members as usize) {
+            let assumed = f32::from(most) * word.unit;
+            bounds.iter_mut().zip(absent).for_each(|(bound, absent)| *bound -= absent * assumed);
+        }
+    }
+    bounds.iter().any(|bound| *bound >= enough)
 }
 
 #[inline(always)]
@@ -160,6 +185,7 @@ fn refine_in_lanes(words: &[DenseWord<'_>], reaching: &mut Vec<Reaching>) {
                 let assumed = f32::from(most) * word.unit;
                 let frequencies = word.dense.frequencies(block.block as usize);
                 for ((bound, norm), frequency) in block.bounds.iter_mut().zip(&block.norms).zip(frequencies) {
+                    let assumed = if word.telling && frequency == 0.0 { 0.0 } else { assumed };
                     *bound += word.weight * (frequency / (frequency + norm)) - assumed;
                 }
             }

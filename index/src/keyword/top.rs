@@ -27,8 +27,13 @@ use crate::error::Result;
 const RANGE: usize = if cfg!(test) { 512 } else { 32_768 };
 /// Blocks that are looked at to begin with, at least.
 const MIN_GLIMPSED: usize = 32;
+/// Documents whose numbers are read at once, and not one after the other: they are far apart in memory.
+const TOGETHER: usize = 16;
 /// More postings than these are forgotten faster with the whole range.
 const MANY: usize = RANGE / 16;
+/// Which documents of a block have a word tells much when one of so many has it, or fewer.
+const TELLING: usize = 2;
+
 /// A kept chunk; the greatest is the worst.
 #[derive(Clone, Copy, PartialEq)]
 struct Kept {
@@ -165,7 +170,8 @@ impl<'a> Search<'a> {
             let Some(list) = list.as_deref() else { continue };
             match &list.documents {
                 Documents::Dense(known) => {
-                    dense.push(DenseWord { dense: known, weight: weight * highest, unit: weight * unit });
+                    let telling = list.len as usize * TELLING <= leaf.segment.len();
+                    dense.push(DenseWord { dense: known, weight: weight * highest, unit: weight * unit, telling });
                     words.push(Word::Dense { dense: known, weight });
                 }
                 Documents::Sparse(postings) => {
@@ -243,15 +249,19 @@ impl<'a> Search<'a> {
         if best.limit < self.likely.len() {
             self.likely.select_nth_unstable_by(best.limit, |a, b| b.0.total_cmp(&a.0));
         }
-        for &(bound, place) in &self.likely {
-            if bound + self.most_of(place) * DRIFT < best.threshold().max(threshold) {
-                continue;
-            }
-            let doc = start + place;
-            let Some(&chunk) = self.leaf.segment.chunks.get(doc as usize).filter(|chunk| wanted(**chunk)) else { continue };
-            let score = self.score(place, doc);
-            if score > 0.0 {
-                best.offer(score, chunk, order(chunk));
+        let mut hits: Vec<(u32, u32, u64)> = Vec::with_capacity(TOGETHER);
+        for likely in self.likely.chunks(TOGETHER) {
+            let threshold = best.threshold().max(threshold);
+            let likely = likely.iter().filter(|(bound, place)| bound + self.most_of(*place) * DRIFT >= threshold);
+            let chunks = likely.filter_map(|(_, place)| Some((*place, *self.leaf.segment.chunks.get((start + place) as usize)?)));
+            hits.clear();
+            hits.extend(chunks.filter(|(_, chunk)| wanted(*chunk)).map(|(place, chunk)| (place, chunk, 0)));
+            hits.iter_mut().for_each(|(_, chunk, found)| *found = order(*chunk));
+            for &(place, chunk, order) in &hits {
+                let score = self.score(place, start + place);
+                if score > 0.0 {
+                    best.offer(score, chunk, order);
+                }
             }
         }
     }
@@ -304,7 +314,7 @@ impl<'a> Search<'a> {
             lengths: self.leaf.segment.lengths.get(start as usize..).unwrap_or_default(),
             norms: &self.ranking.norms,
         };
-        reach(range, threshold.max(f32::MIN_POSITIVE), &mut self.reaching);
+        reach(range, &self.dense, threshold.max(f32::MIN_POSITIVE), &mut self.reaching);
     }
 
     /// The bound of a document's block.
