@@ -105,8 +105,10 @@ macro_rules! in_lanes {
 in_lanes! {
     /// Adds the most that a dense word gives a document of each block; `codes` are its blocks' bounds.
     add_most(most: &mut [f32], codes: &[u8], unit: f32) is add_most_in_lanes, or add_most_wide;
-    /// Finds the blocks of a range that have a permitted document that may score `threshold` with the telling words that it has.
-    reach(range: Range<'_>, words: &[DenseWord<'_>], threshold: f32, reaching: &mut Vec<Reaching>) is reach_in_lanes, or reach_wide;
+    /// Finds the blocks of a range whose bound is not below `cut` and that have a permitted document that may score `threshold` with
+    /// the telling words that it has.
+    reach(range: Range<'_>, words: &[DenseWord<'_>], cut: f32, threshold: f32, reaching: &mut Vec<Reaching>)
+        is reach_in_lanes, or reach_wide;
     /// Replaces in the bounds, word by word, what the block may have by how often each document has it, and drops the blocks that
     /// reach nothing any more. Word by word and not block by block, so that the memory of each word is read in order.
     refine(words: &[DenseWord<'_>], reaching: &mut Vec<Reaching>) is refine_in_lanes, or refine_wide;
@@ -122,7 +124,7 @@ fn add_most_in_lanes(most: &mut [f32], codes: &[u8], unit: f32) {
 }
 
 #[inline(always)]
-fn reach_in_lanes(range: Range<'_>, words: &[DenseWord<'_>], threshold: f32, reaching: &mut Vec<Reaching>) {
+fn reach_in_lanes(range: Range<'_>, words: &[DenseWord<'_>], cut: f32, threshold: f32, reaching: &mut Vec<Reaching>) {
     let bounds = range.most.as_chunks::<BLOCK>().0.iter().zip(range.given.as_chunks::<BLOCK>().0);
     for ((first, word), (most, given)) in (0usize..).step_by(8).zip(range.bits).zip(bounds) {
         // Eight blocks are the documents of a word of bits, a byte each.
@@ -130,7 +132,7 @@ fn reach_in_lanes(range: Range<'_>, words: &[DenseWord<'_>], threshold: f32, rea
         let mut enough = [0u8; 8];
         for (((bound, enough), most), given) in bounds.iter_mut().zip(&mut enough).zip(most).zip(given) {
             *bound = (most + given) * SLACK;
-            *enough = if *bound >= threshold { 0x80 } else { 0 };
+            *enough = if *bound >= cut { 0x80 } else { 0 };
         }
         for bit in ones(u64::from_le_bytes(enough) & (((word & LOW) + LOW) | word)) {
             let at = bit as usize / BLOCK;

@@ -243,7 +243,7 @@ impl<'a> Search<'a> {
         if best.kept.len() < best.limit && best.floor <= 0.0 {
             threshold = threshold.max(self.glimpse(start, bits, best.limit, wanted));
         }
-        self.reach(start, bits, threshold);
+        self.reach(start, bits, threshold, threshold);
         self.find_likely(start);
         // The likeliest come first, so that few others need to be scored.
         if best.limit < self.likely.len() {
@@ -279,7 +279,7 @@ impl<'a> Search<'a> {
             true => self.likely.select_nth_unstable_by(blocks, |a, b| b.0.total_cmp(&a.0)).1.0,
             false => 0.0,
         };
-        self.reach(start, bits, lowest);
+        self.reach(start, bits, lowest, 0.0);
         for block in &mut self.reaching {
             block.enough = f32::MIN_POSITIVE;
         }
@@ -302,8 +302,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Finds the blocks of the range whose documents may reach the threshold.
-    fn reach(&mut self, start: u32, bits: &[u64], threshold: f32) {
+    /// Finds the blocks of the range whose bounds are not below `cut`, and whose documents may reach the threshold.
+    fn reach(&mut self, start: u32, bits: &[u64], cut: f32, threshold: f32) {
         self.reaching.clear();
         let range = Range {
             block: start / BLOCK as u32,
@@ -314,7 +314,7 @@ impl<'a> Search<'a> {
             lengths: self.leaf.segment.lengths.get(start as usize..).unwrap_or_default(),
             norms: &self.ranking.norms,
         };
-        reach(range, &self.dense, threshold.max(f32::MIN_POSITIVE), &mut self.reaching);
+        reach(range, &self.dense, cut.max(f32::MIN_POSITIVE), threshold.max(f32::MIN_POSITIVE), &mut self.reaching);
     }
 
     /// The bound of a document's block.
