@@ -3,12 +3,12 @@
 //! Texts and vectors of `passages-100k`; beyond 100,000 they are repeated, texts with a word of their own and vectors
 //! perturbed by gaussian noise of length 0.25. 200 queries, each a sentence with its vector; the caller reads a share of 1,000
 //! ACL classes at random. `words` is the keyword half alone, 200 candidates; `rank` is what fusion gives, without texts; `search`
-//! is what an application gets, 10 hits. `recall` compares the best 10 with those of an exact search. The first pass over the
-//! queries is not counted, five are. QPS is of one and of two threads. `ingest`: chunks a second with texts and vectors from two writing
-//! threads, searchable when answered. `memory`: what the heap has grown by since the data was opened, and which mapped files are
-//! in memory, by the endings of their names: signs and clusters (`seg`, `ivf`), int8 codes (`i8`), full vectors (`f32`), keywords
-//! (the others). `growth` asks callers who may read so many chunks, whatever is stored: all sizes in turn, pass after pass, so that
-//! a slow spell is every size's; `first words` is the keyword half of a caller of whose permit nothing is remembered.
+//! is what an application gets, 10 hits. `recall` compares the best 10 with those of an exact search. Times are of five passes over
+//! the queries; one before them is not counted. QPS is of one and of two threads. `ingest`: chunks a second with texts and vectors
+//! from two writing threads, searchable when answered. `memory`: what the heap has grown by since the data was opened, and which
+//! mapped files are in memory, by the endings of their names: signs and clusters (`seg`, `ivf`), int8 codes (`i8`), full vectors
+//! (`f32`), keywords (the others). `growth` asks callers who may read so many chunks, whatever is stored: all sizes in turn, pass
+//! after pass, so that a slow spell is every size's; `first words` is the keyword half of a caller of whose permit nothing is remembered.
 //!
 //! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SHARES=0.1` asks one caller, `SIGHTLINE_DATA` names the folder
 //! of the passages); `SIZES=10000,100000,1000000` for growth. `KEEP=folder` keeps the data directories there and measures them again
