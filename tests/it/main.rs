@@ -1,6 +1,7 @@
 //! Integration tests, in one binary so that linking happens once. One module per feature.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod access_report;
 mod acl_mutations;
 mod answers;
 mod bad_files;

@@ -1,4 +1,4 @@
--- The catalog, format 2. Times are milliseconds since the Unix epoch. Numbers are never reused.
+-- The catalog, format 3. Times are milliseconds since the Unix epoch. Numbers are never reused.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -82,7 +82,6 @@ CREATE TABLE documents (
     deleted_at INTEGER,
     UNIQUE (source, id)
 ) STRICT;
-CREATE INDEX documents_by_class ON documents (class);
 
 -- The content of a document at one time; never edited. `born` is 1 where there was no document before. `main_hash` covers
 -- title, media type and the text outside sections, the `hash` of a section its name, text and place: a caller counts

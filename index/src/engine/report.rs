@@ -1,7 +1,7 @@
 //! What an admin should look at: documents that everyone sees, documents that nobody sees, grants about to end, groups
 //! that grant nothing, and sources whose ACLs are stale.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::timestamp::Timestamp;
 
 /// How many documents of a kind are named; all are counted.
-const EXAMPLES: u32 = 20;
+const EXAMPLES: usize = 20;
 /// A user of whom nothing is known but that they signed in.
 const ANYBODY: &str = "user:\u{2014}anybody\u{2014}";
 
@@ -78,60 +78,91 @@ impl Engine {
             (state.access.withheld(), state.access.stale(now))
         };
         self.catalog.read(|db| {
-            let mut report = AccessReport {
-                visible_to_everyone: documents(db, everyone.classes())?,
-                visible_to_public: documents(db, public.classes())?,
-                groups_granting_nothing: idle_groups(db)?,
-                grants_ending: ending_grants(db, now, soon)?,
-                ..AccessReport::default()
-            };
-            for (problem, classes) in withheld {
-                let found = documents(db, classes.into_iter())?;
-                if found.count > 0 {
-                    report.withheld.insert(problem.to_owned(), found);
-                }
-            }
+            let mut sought = Sought::default();
+            let everyone = sought.of_classes(everyone.classes());
+            let public = sought.of_classes(public.classes());
+            let withheld: Vec<_> =
+                withheld.into_iter().map(|(problem, classes)| (problem, sought.of_classes(classes.into_iter()))).collect();
+            let mut stale_sources = Vec::new();
             for (number, source) in sources::all(db)? {
                 let Some(acl_max_age_seconds) = source.acl_max_age_seconds else { continue };
-                let found = documents(db, stale.get(&number).into_iter().flatten().copied())?;
-                if found.count > 0 {
-                    report.stale_sources.push(StaleSource { source: source.id, acl_max_age_seconds, documents: found });
-                }
+                let documents = sought.of_classes(stale.get(&number).into_iter().flatten().copied());
+                stale_sources.push((source.id, acl_max_age_seconds, documents));
             }
-            let stale = documents(db, stale.into_values().flatten())?;
-            if stale.count > 0 {
-                report.withheld.insert(AclState::Stale.to_string(), stale);
+            let stale = sought.of_classes(stale.into_values().flatten());
+            let grants = ending_grants(db, &mut sought, now, soon)?;
+            let mut found = sought.find(db)?;
+            let mut take = |group: usize| found.get_mut(group).map(std::mem::take).unwrap_or_default();
+            let mut report = AccessReport {
+                visible_to_everyone: take(everyone),
+                visible_to_public: take(public),
+                withheld: withheld.into_iter().map(|(problem, group)| (problem.to_owned(), take(group))).collect(),
+                groups_granting_nothing: idle_groups(db)?,
+                ..AccessReport::default()
+            };
+            report.withheld.insert(AclState::Stale.to_string(), take(stale));
+            report.withheld.retain(|_, documents| documents.count > 0);
+            for (source, acl_max_age_seconds, group) in stale_sources {
+                report.stale_sources.push(StaleSource { source, acl_max_age_seconds, documents: take(group) });
             }
+            report.stale_sources.retain(|source| source.documents.count > 0);
+            for (mut grant, group) in grants {
+                grant.documents = take(group);
+                report.grants_ending.push(grant);
+            }
+            report.grants_ending.retain(|grant| !grant.containers.is_empty() || grant.documents.count > 0);
             Ok(report)
         })
     }
 }
 
-/// The live documents of some classes.
-fn documents(db: &Connection, classes: impl Iterator<Item = ClassNo>) -> Result<Documents> {
-    gather(db, "d.class", classes)
+/// Groups of documents that are looked for together, in one pass over all documents.
+#[derive(Default)]
+struct Sought {
+    groups: usize,
+    by_class: HashMap<ClassNo, Vec<usize>>,
+    by_rule: HashMap<RuleNo, Vec<usize>>,
 }
 
-fn gather(db: &Connection, column: &str, numbers: impl Iterator<Item = u32>) -> Result<Documents> {
-    let mut count = db.prepare_cached(&format!("SELECT count(*) FROM documents d WHERE {column} = ?1 AND d.deleted_at IS NULL"))?;
-    let mut examples = db.prepare_cached(&format!(
-        "SELECT s.id || '/' || d.id FROM documents d JOIN sources s ON s.num = d.source \
-         WHERE {column} = ?1 AND d.deleted_at IS NULL ORDER BY 1 LIMIT {EXAMPLES}"
-    ))?;
-    let mut found = Documents::default();
-    for number in numbers {
-        let more: i64 = count.query_row([number], |row| row.get(0))?;
-        found.count += more.cast_unsigned();
-        if more > 0 {
-            found.examples.extend(examples.query_map([number], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?);
-            found.examples.sort();
-            found.examples.truncate(EXAMPLES as usize);
-        }
+impl Sought {
+    /// The group of the documents of some classes.
+    fn of_classes(&mut self, classes: impl Iterator<Item = ClassNo>) -> usize {
+        classes.for_each(|class| self.by_class.entry(class).or_default().push(self.groups));
+        self.groups += 1;
+        self.groups - 1
     }
-    Ok(found)
+
+    /// The group of the documents whose own ACL is one of some rules.
+    fn of_rules(&mut self, rules: impl Iterator<Item = RuleNo>) -> usize {
+        rules.for_each(|rule| self.by_rule.entry(rule).or_default().push(self.groups));
+        self.groups += 1;
+        self.groups - 1
+    }
+
+    /// The live documents of each group.
+    fn find(&self, db: &Connection) -> Result<Vec<Documents>> {
+        let mut found = vec![(0, BTreeSet::new()); self.groups];
+        let names: HashMap<u32, String> = sources::all(db)?.into_iter().map(|(number, source)| (number, source.id)).collect();
+        let mut statement = db.prepare_cached("SELECT class, rule, source, id FROM documents WHERE deleted_at IS NULL")?;
+        let mut rows = if self.by_class.is_empty() && self.by_rule.is_empty() { None } else { Some(statement.query([])?) };
+        while let Some(row) = rows.as_mut().map_or(Ok(None), |rows| rows.next())? {
+            let groups = [self.by_class.get(&row.get(0)?), self.by_rule.get(&row.get(1)?)];
+            for group in groups.into_iter().flatten().flatten() {
+                let Some((count, examples)) = found.get_mut(*group) else { continue };
+                *count += 1;
+                let source = names.get(&row.get(2)?).map_or("", String::as_str);
+                examples.insert(format!("{source}/{}", row.get::<_, String>(3)?));
+                if examples.len() > EXAMPLES {
+                    examples.pop_last();
+                }
+            }
+        }
+        Ok(found.into_iter().map(|(count, examples)| Documents { count, examples: examples.into_iter().collect() }).collect())
+    }
 }
 
-fn ending_grants(db: &Connection, now: Timestamp, soon: Timestamp) -> Result<Vec<EndingGrant>> {
+/// The grants that end soon, each with the group of the documents whose own ACL has it.
+fn ending_grants(db: &Connection, sought: &mut Sought, now: Timestamp, soon: Timestamp) -> Result<Vec<(EndingGrant, usize)>> {
     let mut rules: BTreeMap<Grant, Vec<RuleNo>> = BTreeMap::new();
     intern::rules(db, |number, _, rule| {
         for grant in rule.grants.into_iter().filter(|grant| now < grant.until && grant.until <= soon) {
@@ -147,12 +178,11 @@ fn ending_grants(db: &Connection, now: Timestamp, soon: Timestamp) -> Result<Vec
     let mut ending = Vec::new();
     for (grant, rules) in rules {
         let containers: Vec<String> = rules.iter().filter_map(|rule| containers.get(rule)).flatten().cloned().collect();
-        let documents = gather(db, "d.rule", rules.into_iter())?;
-        if !containers.is_empty() || documents.count > 0 {
-            ending.push(EndingGrant { principal: grant.principal.to_string(), until: grant.until, containers, documents });
-        }
+        let grant =
+            EndingGrant { principal: grant.principal.to_string(), until: grant.until, containers, documents: Documents::default() };
+        ending.push((grant, sought.of_rules(rules.into_iter())));
     }
-    ending.sort_by_key(|grant| grant.until);
+    ending.sort_by_key(|(grant, _)| grant.until);
     Ok(ending)
 }
 
