@@ -329,10 +329,19 @@ impl ChunkRecord {
         Ok(chunks)
     }
 
-    /// Calls `each` with every chunk written after `seq`, by document.
+    /// Calls `each` with every chunk written after `seq`, in the order of their numbers, which is that of their writes.
     pub(crate) fn since(db: &Connection, seq: u64, mut each: impl FnMut(ChunkRecord) -> Result<()>) -> Result<()> {
-        let mut statement = db.prepare(&format!("{CHUNK} WHERE seq > ?1 ORDER BY num"))?;
-        let mut rows = statement.query([seq.cast_signed()])?;
+        let mut before = db.prepare("SELECT num, seq FROM chunks ORDER BY num DESC")?;
+        let mut rows = before.query([])?;
+        let mut last = 0i64;
+        while let Some(row) = rows.next()? {
+            if row.get::<_, i64>(1)? <= seq.cast_signed() {
+                last = row.get(0)?;
+                break;
+            }
+        }
+        let mut statement = db.prepare(&format!("{CHUNK} WHERE num > ?1 ORDER BY num"))?;
+        let mut rows = statement.query([last])?;
         while let Some(row) = rows.next()? {
             each(ChunkRecord::read(row)?)?;
         }

@@ -133,7 +133,6 @@ CREATE TABLE chunks (
     language TEXT
 ) STRICT;
 CREATE INDEX chunks_by_doc ON chunks (doc);
-CREATE INDEX chunks_by_seq ON chunks (seq);
 
 -- Vectors by the hash of model and text, so that nothing is embedded twice.
 CREATE TABLE vectors (

@@ -359,23 +359,25 @@ pub(crate) fn indexed_terms(title: Option<&str>, headings: &[String], text: &str
     context.push_str(text);
     parts.push((context.len(), 1));
     let language = known.unwrap_or_else(|| Language::of(&context));
-    let mut terms = analyze::terms_in(&context, language).into_iter().peekable();
-    let mut joined = String::with_capacity(context.len());
-    let mut count = 0u32;
-    for (end, weight) in parts {
-        let mut part = String::new();
-        let mut length = 0;
-        while let Some(term) = terms.next_if(|term| term.span.start < end) {
-            part.push_str(&term.text);
-            part.push(' ');
-            length += 1;
+    let mut joined = String::with_capacity(context.len() + parts.len());
+    let (mut count, mut length, mut begin) = (0u32, 0u32, 0);
+    let mut end_part = |joined: &mut String, length: u32, weight: usize| {
+        joined.push(FIELD_GAP);
+        let end = joined.len();
+        (1..weight).for_each(|_| joined.extend_from_within(begin..end));
+        begin = joined.len();
+        count = count.saturating_add(length.saturating_mul(weight as u32));
+    };
+    let mut parts = parts.into_iter().peekable();
+    analyze::each_term(&context, language, |term, span| {
+        while let Some((_, weight)) = parts.next_if(|(end, _)| *end <= span.start) {
+            end_part(&mut joined, std::mem::take(&mut length), weight);
         }
-        for _ in 0..weight {
-            joined.push_str(&part);
-            joined.push(FIELD_GAP);
-            count = count.saturating_add(length);
-        }
-    }
+        joined.push_str(term);
+        joined.push(' ');
+        length += 1;
+    });
+    parts.for_each(|(_, weight)| end_part(&mut joined, std::mem::take(&mut length), weight));
     // A field of their own: phrases do not reach into it.
     for identifier in analyze::identifiers(&context) {
         joined.push_str(&identifier.text);

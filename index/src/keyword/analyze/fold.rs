@@ -7,10 +7,18 @@ use unicode_normalization::char::is_combining_mark;
 /// Lower case without accents. Compatibility forms (full width, ligatures) become the plain ones. Marks that are letters
 /// in their script (vowel signs of Indic scripts, for instance) stay.
 pub(crate) fn fold(word: &str) -> String {
+    let mut folded = String::new();
+    fold_into(word, &mut folded);
+    folded
+}
+
+/// Folds a word in place of what is in `folded`.
+pub(super) fn fold_into(word: &str, folded: &mut String) {
+    folded.clear();
     if word.is_ascii() {
-        return word.to_ascii_lowercase().replace('\'', "");
+        folded.extend(word.chars().filter(|c| *c != '\'').map(|c| c.to_ascii_lowercase()));
+        return;
     }
-    let mut folded = String::with_capacity(word.len());
     let mut base = ' ';
     for c in word.nfkd() {
         if is_combining_mark(c) && is_accent(base, c) || matches!(c, '\'' | '’') {
@@ -28,7 +36,7 @@ pub(crate) fn fold(word: &str) -> String {
             }
         }
     }
-    folded.nfc().collect()
+    *folded = folded.nfc().collect();
 }
 
 /// True for a mark that changes how a letter sounds and not which letter it is.

@@ -45,20 +45,20 @@ pub(crate) fn terms(text: &str) -> Terms {
 /// The terms of a text, stemmed as one of this language.
 pub(crate) fn terms_in(text: &str, language: Language) -> Terms {
     let mut terms = Vec::with_capacity(text.len() / 6);
-    each_term(text, language, |text, span| terms.push(Term { text, span }));
+    each_term(text, language, |term, span| terms.push(Term { text: term.to_owned(), span }));
     terms
 }
 
-/// Finds the terms of a text, in order.
-fn each_term(text: &str, language: Language, mut found: impl FnMut(String, Range<usize>)) {
-    each_word(text, |word, span| {
-        let term = match word {
-            Word::Spaced(word) => cut(language.stem(word)),
-            Word::Pair(pair) => pair,
-        };
+/// Finds the terms of a text, in order. `found` is not to look for terms itself.
+pub(super) fn each_term(text: &str, language: Language, mut found: impl FnMut(&str, Range<usize>)) {
+    let mut found = |term: &str, span| {
         if !term.is_empty() {
             found(term, span);
         }
+    };
+    each_word(text, |word, span| match word {
+        Word::Spaced(word) => language.stem(word, |stem| found(cut(stem), span)),
+        Word::Pair(pair) => found(&pair, span),
     });
 }
 
@@ -68,7 +68,7 @@ pub(super) fn asked(text: &str) -> Vec<Asked> {
     let mut asked = Vec::new();
     each_word(text, |word, span| {
         let mut forms: Vec<String> = match word {
-            Word::Spaced(word) => language.forms(word).into_iter().map(cut).collect(),
+            Word::Spaced(word) => language.forms(word).iter().map(|form| cut(form).to_owned()).collect(),
             Word::Pair(pair) => vec![pair],
         };
         forms.retain(|form| !form.is_empty());
@@ -93,7 +93,7 @@ pub fn analyzed(text: &str) -> Vec<String> {
 pub(crate) fn matches(text: &str, language: Language, wanted: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
     let mut spans: Vec<Range<usize>> = Vec::new();
     each_term(text, language, |term, span| match spans.last_mut() {
-        _ if !wanted(&term) => {}
+        _ if !wanted(term) => {}
         Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
         _ => spans.push(span),
     });
@@ -101,14 +101,15 @@ pub(crate) fn matches(text: &str, language: Language, wanted: impl Fn(&str) -> b
 }
 
 /// What a text consists of before stems.
-enum Word {
+enum Word<'a> {
     /// A folded word of a script with spaces.
-    Spaced(String),
+    Spaced(&'a str),
     /// Two neighbouring characters of another script, or one alone.
     Pair(String),
 }
 
-fn each_word(text: &str, mut found: impl FnMut(Word, Range<usize>)) {
+fn each_word(text: &str, mut found: impl FnMut(Word<'_>, Range<usize>)) {
+    let mut folded = String::new();
     // A character that stands alone until its neighbour comes.
     let mut alone: Option<(usize, char)> = None;
     let mut paired: Option<(usize, char)> = None;
@@ -118,7 +119,8 @@ fn each_word(text: &str, mut found: impl FnMut(Word, Range<usize>)) {
                 found(Word::Pair(c.to_string()), at..at + length_at(text, at));
             }
             paired = None;
-            found(Word::Spaced(fold(word)), start..start + word.len());
+            fold::fold_into(word, &mut folded);
+            found(Word::Spaced(&folded), start..start + word.len());
             continue;
         }
         for (offset, written) in word.char_indices() {
@@ -149,11 +151,8 @@ fn length_at(text: &str, at: usize) -> usize {
     text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8)
 }
 
-fn cut(mut term: String) -> String {
-    if term.len() > MAX_TERM_BYTES {
-        term.truncate(term.floor_char_boundary(MAX_TERM_BYTES));
-    }
-    term
+fn cut(term: &str) -> &str {
+    term.get(..term.floor_char_boundary(MAX_TERM_BYTES)).unwrap_or(term)
 }
 
 /// The identifiers of a text: words with a digit among them that single signs join, such as `CVE-2024-3094`, `10.1/x7` or
@@ -179,7 +178,7 @@ fn identifiers_of(token: &str, mut found: impl FnMut(Term)) {
             let whole = token.get(span.clone()).unwrap_or_default();
             if whole.bytes().any(|byte| byte.is_ascii_digit()) {
                 let parts: Vec<String> = whole.split(is_joiner).map(fold).collect();
-                found(Term { text: cut(parts.join("-")), span });
+                found(Term { text: cut(&parts.join("-")).to_owned(), span });
             }
         }
         parts.clear();

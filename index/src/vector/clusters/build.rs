@@ -9,13 +9,14 @@ use super::file::{Clusters, Parts};
 use crate::error::Result;
 use crate::vector::kernels::{BLOCK_ROWS, Found, kernels};
 use crate::vector::normalized;
-use crate::vector::quantize::{self, QueryCode};
+use crate::vector::quantize::{self, QueryCode, Values};
 use crate::vector::segment::Segment;
 use crate::vector::snapshot::VectorSnapshot;
 
 /// Rows for each centre from which the centres are learnt.
 const SAMPLE_ROWS: usize = 32;
-/// How often centres are moved by the sample that their group has of rows, and then by all rows that are nearest to them.
+/// How often centres are moved by the sample that their group has of rows, and then by all rows that are nearest to them. They move
+/// little then: a row keeps the centres that were close to it before.
 const ROUNDS: usize = 3;
 const FINAL_ROUNDS: usize = 2;
 /// Rows are drawn in steps of this prime, since neighbours in a segment share their readers and often their topic.
@@ -65,9 +66,20 @@ struct Work<'a> {
 impl Work<'_> {
     /// Learns centres, groups the rows by them, and measures the margin.
     fn group(&mut self) -> Option<Parts> {
-        let centres = self.learn()?;
+        let mut centres = self.learn()?;
+        let close = self.close_centres(&centres)?;
+        for _ in 0..FINAL_ROUNDS {
+            let mut sums = vec![vec![0f32; self.dimensions]; centres.len()];
+            let dimensions = self.dimensions;
+            self.each_nearest(&centres, &close, |centre, row| {
+                add(sums.get_mut(centre as usize), &quantize::decode(row, dimensions));
+            })?;
+            let mut sums = sums.into_iter();
+            centres.groups = centres.groups.into_iter().map(|group| group.moved(sums.by_ref())).collect();
+        }
         let mut nearest = Vec::with_capacity(self.rows.len());
-        self.each_nearest(&centres, |centre, _| nearest.push(centre))?;
+        self.each_nearest(&centres, &close, |centre, _| nearest.push(centre))?;
+        drop(close);
         let mut members = vec![Vec::new(); centres.len()];
         for (row, centre) in (0u32..).zip(&nearest) {
             members.get_mut(*centre as usize)?.push(row);
@@ -91,12 +103,6 @@ impl Work<'_> {
             tree.firsts.push(tree.len() as u32);
             tree.groups.push(self.k_means(&members, (members.len() * count).div_ceil(sample.len()))?);
         }
-        for _ in 0..FINAL_ROUNDS {
-            let mut sums = vec![vec![0f32; self.dimensions]; tree.len()];
-            self.each_nearest(&tree, |centre, row| add(sums.get_mut(centre as usize), row))?;
-            let mut sums = sums.into_iter();
-            tree.groups = tree.groups.into_iter().map(|group| group.moved(sums.by_ref())).collect();
-        }
         Some(tree)
     }
 
@@ -116,12 +122,25 @@ impl Work<'_> {
         Some(centres)
     }
 
-    /// Hands out the centre that each row is nearest to, and the row.
-    fn each_nearest(&mut self, tree: &Tree, mut each: impl FnMut(u32, &[f32])) -> Option<()> {
+    /// The centres that are close to each row.
+    fn close_centres(&mut self, tree: &Tree) -> Option<Vec<[u32; CLOSE_CENTRES]>> {
+        let mut close = Vec::with_capacity(self.rows.len());
         for (at, row) in self.rows.iter().enumerate() {
             self.pause(at)?;
-            let row = quantize::decode(row, self.dimensions);
-            each(tree.nearest(&QueryCode::new(&row), &mut self.found), &row);
+            close.push(tree.close(&self.query(row), &mut self.found));
+        }
+        Some(close)
+    }
+
+    /// Hands out the centre that each row is nearest to, of those that are close to it, and the row's code.
+    fn each_nearest(&mut self, tree: &Tree, close: &[[u32; CLOSE_CENTRES]], mut each: impl FnMut(u32, &[u8])) -> Option<()> {
+        let codes: Vec<&[u8]> = tree.groups.iter().flat_map(|group| &group.codes).map(Vec::as_slice).collect();
+        for (at, (row, close)) in self.rows.iter().zip(close).enumerate() {
+            self.pause(at)?;
+            let values = Values::new(row);
+            let score = |centre: u32| codes.get(centre as usize).map_or(f32::NEG_INFINITY, |code| values.product(code));
+            let nearest = close.iter().map(|centre| (score(*centre), *centre)).max_by(|a, b| a.0.total_cmp(&b.0));
+            each(nearest.map_or(0, |(_, centre)| centre), row);
         }
         Some(())
     }
@@ -178,28 +197,25 @@ impl Tree {
         self.groups.iter().map(|group| group.codes.len()).sum()
     }
 
-    /// The number of the centre that a row is nearest to, among those of the nearest groups.
-    fn nearest(&self, row: &QueryCode, found: &mut Vec<Found>) -> u32 {
+    /// The centres closest to a row by their signs, of those of the nearest groups; where there are fewer, some stand there again.
+    fn close(&self, row: &QueryCode, found: &mut Vec<Found>) -> [u32; CLOSE_CENTRES] {
         let mut groups: Vec<(f64, usize)> = self.top.codes.iter().map(|code| row.estimate(code).0).zip(0..).collect();
         if groups.len() > NEAR_GROUPS {
             groups.select_nth_unstable_by(NEAR_GROUPS, |a, b| b.0.total_cmp(&a.0));
             groups.truncate(NEAR_GROUPS);
         }
-        let members = |group: usize| self.groups.get(group).zip(self.firsts.get(group));
-        let of = |group: usize, found: &Found| members(group).and_then(|(centres, _)| centres.codes.get(found.at as usize));
-        let mut all = Vec::with_capacity(512);
-        for (_, group) in groups {
+        let mut all: Vec<(u32, u32)> = Vec::with_capacity(512);
+        for (centres, first) in groups.into_iter().filter_map(|(_, group)| self.groups.get(group).zip(self.firsts.get(group))) {
             found.clear();
-            members(group).into_iter().for_each(|(centres, _)| (kernels().scan)(&row.planes, &centres.blocks, u32::MAX, found));
-            all.extend(found.iter().filter(|found| of(group, found).is_some()).map(|found| (group, *found)));
+            (kernels().scan)(&row.planes, &centres.blocks, u32::MAX, found);
+            let here = found.iter().filter(|found| (found.at as usize) < centres.codes.len());
+            all.extend(here.map(|found| (found.distance, first + found.at)));
         }
         if all.len() > CLOSE_CENTRES {
-            all.select_nth_unstable_by_key(CLOSE_CENTRES, |(_, found)| found.distance);
+            all.select_nth_unstable(CLOSE_CENTRES);
             all.truncate(CLOSE_CENTRES);
         }
-        let score = |(group, found): &(usize, Found)| of(*group, found).map_or(f64::NEG_INFINITY, |code| row.estimate(code).0);
-        let best = all.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
-        best.and_then(|(group, found)| Some(members(*group)?.1 + found.at)).unwrap_or_default()
+        std::array::from_fn(|at| all.get(at).or(all.first()).map_or(0, |(_, centre)| *centre))
     }
 }
 
