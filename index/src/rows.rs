@@ -53,6 +53,12 @@ impl<T: Copy + Default> Rows<T> {
         page.get_mut(row % PAGE_ROWS as usize).expect("INVARIANT: a page holds PAGE_ROWS rows")
     }
 
+    /// Rows with this number and higher ones were never written.
+    pub(crate) fn end(&self) -> u32 {
+        let pages = self.groups.last().map_or(0, |last| (self.groups.len() - 1) * GROUP_PAGES + last.len());
+        u32::try_from(pages).unwrap_or(u32::MAX).saturating_mul(PAGE_ROWS)
+    }
+
     /// A page of rows; `None` beyond the last one written.
     pub(crate) fn page(&self, page: u32) -> Option<&[T]> {
         let page = page as usize;
@@ -105,5 +111,6 @@ mod tests {
         assert_eq!((before.get(700_000), before.get(699_999), before.get(9_000_000)), (2, 0, 0));
         assert_eq!((rows.changed(&before), before.same(&before.clone())), (vec![0], true));
         assert!(!rows.same(&before));
+        assert_eq!((rows.end(), Rows::<u32>::default().end()), (700_000u32.next_multiple_of(PAGE_ROWS), 0));
     }
 }

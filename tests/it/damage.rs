@@ -222,6 +222,47 @@ fn backup_and_restore_from_the_command_line() {
 }
 
 #[test]
+fn tables_of_chunks_are_read_where_they_are_of_the_very_rows_of_the_catalog() {
+    let data = scratch();
+    make(data.path());
+    let file = data.path().join("chunk-tables");
+    let shown = |id: &str| {
+        let engine = open(data.path()).unwrap();
+        let query = Query { text: format!("d{id}"), limit: 300, ..Query::default() };
+        let hits = engine.search(&Caller::public(), &query, NOW).unwrap().hits;
+        (hits.iter().any(|hit| hit.citation.document == id), engine.check_deep().unwrap())
+    };
+    assert_eq!(shown("1"), (true, vec![]));
+    let before = fs::read(&file).unwrap();
+    // Unless something is written, the file stays as it is.
+    let written = fs::metadata(&file).unwrap().modified().unwrap();
+    drop(open(data.path()).unwrap());
+    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), written);
+    let hide = Write::SetAcl { source: "s".to_owned(), id: "1".to_owned(), acl: Some(json!({ "allow": ["user:ana"] })) };
+    open(data.path()).unwrap().write(vec![hide], NOW).unwrap();
+    let after = fs::read(&file).unwrap();
+    assert!(after != before && !shown("1").0);
+    // Of an earlier moment, cut off, or empty: the catalog is read.
+    for other in [&before[..], &after[..after.len() - 40], &[]] {
+        fs::write(&file, other).unwrap();
+        assert_eq!(shown("1"), (false, vec![]));
+        assert!(fs::read(&file).unwrap() == after);
+    }
+    // Of another catalog.
+    let other = scratch();
+    make(other.path());
+    fs::copy(other.path().join("chunk-tables"), &file).unwrap();
+    assert_eq!(shown("1"), (false, vec![]));
+    // A class that changed by itself in the catalog shows nothing that the file does not, and is noticed.
+    let catalog = rusqlite::Connection::open(data.path().join("catalog.sqlite")).unwrap();
+    let public: i64 = catalog.query_row("SELECT class FROM documents WHERE id = '5'", [], |row| row.get(0)).unwrap();
+    assert_eq!(catalog.execute("UPDATE documents SET class = ?1 WHERE id = '1'", [public]).unwrap(), 1);
+    drop(catalog);
+    let (shown, wrong) = shown("1");
+    assert!(!shown && wrong.iter().any(|line| line.contains("kept in memory otherwise")), "{wrong:?}");
+}
+
+#[test]
 fn a_stored_rule_that_cannot_be_read_withholds_and_the_rest_opens() {
     let data = scratch();
     make(data.path());

@@ -1,5 +1,7 @@
 //! Sources as the catalog keeps them.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::Serialize;
 
@@ -65,6 +67,12 @@ pub(crate) fn describe(tx: &Transaction<'_>, num: SourceNo, kind: &str, owner: &
 pub(crate) fn synced(tx: &Transaction<'_>, num: SourceNo, now: Timestamp) -> Result<()> {
     tx.prepare_cached("UPDATE sources SET synced_at = ?2 WHERE num = ?1")?.execute((num, now.0))?;
     Ok(())
+}
+
+/// The ids of all sources, by their numbers.
+pub(crate) fn names(db: &Connection) -> Result<HashMap<SourceNo, String>> {
+    let mut statement = db.prepare_cached("SELECT num, id FROM sources")?;
+    Ok(statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Every source with its number.

@@ -124,7 +124,8 @@ fn computed(db: &Connection, table: &str) -> Result<u128> {
     Ok(sum)
 }
 
-fn stored(db: &Connection, table: &str) -> Result<Option<u128>> {
+/// The sum over a table as it was written; `None` where it never had a row.
+pub(crate) fn stored(db: &Connection, table: &str) -> Result<Option<u128>> {
     let mut statement = db.prepare_cached("SELECT sum FROM sums WHERE tbl = ?1")?;
     let sum: Option<[u8; 16]> = statement.query_row([table], |row| row.get(0)).optional()?;
     Ok(sum.map(u128::from_le_bytes))

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::Engine;
-use super::state::View;
+use super::open::each_row;
+use super::state::{Count, View};
 use crate::access::DEAD;
-use crate::catalog::{ChunkRecord, VersionRecord, documents, meta, sums};
+use crate::catalog::{ChunkRecord, VersionRecord, documents, meta, sources, sums};
 use crate::error::{Error, Result};
 use crate::keyword::{self, Fingerprints};
+use crate::rows::Rows;
 
 /// Chunks that are indexed anew at a time.
 const BATCH_CHUNKS: usize = 4_096;
@@ -56,6 +58,22 @@ fn pragma(db: &Connection, check: &str) -> Result<Vec<String>> {
 /// Compares the indexes with the live chunks of the catalog.
 fn check_indexes(db: &Connection, view: &Arc<View>) -> Result<Vec<String>> {
     let (stored, mut wrong) = view.keyword.verify()?;
+    let (mut kept, mut counts) = (0, Rows::<Count>::default());
+    each_row(db, &sources::names(db)?, 0..u32::MAX, &mut |(chunk, facts)| {
+        if (view.classes.get(chunk.num), view.facts.get(chunk.num)) != (chunk.class, facts) {
+            kept += 1;
+        }
+        let count = counts.get_mut(chunk.class);
+        count.chunks += 1;
+        count.tokens += u64::from(chunk.tokens);
+    })?;
+    let miscounted = (0..counts.end().max(view.counts.end())).filter(|class| counts.get(*class) != view.counts.get(*class)).count();
+    if miscounted > 0 {
+        wrong.push(format!("the chunks of {miscounted} classes are not counted as the catalog says"));
+    }
+    if kept > 0 {
+        wrong.push(format!("{kept} chunks are kept in memory otherwise than the catalog says"));
+    }
     wrong.extend(view.vectors.verify());
     let mut check = Check { view, stored, batch: Vec::new(), keyword: Vec::new(), vectors: Vec::new(), live: 0 };
     let mut last: Option<(i64, VersionRecord)> = None;

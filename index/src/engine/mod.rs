@@ -4,6 +4,7 @@
 //! one view of one moment.
 
 mod check;
+mod chunk_tables;
 mod explain;
 mod group;
 mod input;
@@ -245,10 +246,13 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if self.writer.is_some()
-            && let Err(error) = self.checkpoint()
-        {
+        if self.writer.is_none() {
+            return;
+        }
+        if let Err(error) = self.checkpoint() {
             tracing::warn!(%error, "the indexes were not checkpointed; the next open replays the rest");
+        } else if let Err(error) = self.save_tables() {
+            tracing::warn!(%error, "the tables of chunks were not written; the next open reads the catalog");
         }
     }
 }

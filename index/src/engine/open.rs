@@ -12,6 +12,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::chunk_tables::{self, Tables};
 use super::state::{Facts, State, View};
 use super::upkeep::Upkeep;
 use super::writer::{CatalogWriter, IndexWriter, Writer};
@@ -72,12 +73,8 @@ impl Engine {
         let mut connection = catalog.connect()?;
         let sums = Sums::watch(&connection)?;
         let model = settle_model(&mut connection, &sums, options.model.clone(), write)?;
-        let (secret, name) = catalog.read(|db| {
-            let secret: Vec<u8> = meta(db, "secret")?.ok_or_else(|| Error::corrupt("catalog", "it has no secret"))?;
-            let secret = <[u8; 32]>::try_from(secret).map_err(|_| Error::corrupt("catalog", "its secret is not 32 bytes"))?;
-            Ok((secret, blake3::derive_key("sightline catalog name", &secret)))
-        })?;
-        let name = blake3::Hash::from(name).to_hex()[..16].to_owned();
+        let secret = catalog.read(secret)?;
+        let name = name_of(&secret);
         let seq = catalog.read(|db| Ok(meta::<i64>(db, "seq")?.unwrap_or_default().cast_unsigned()))?;
         let mut keyword = KeywordIndex::open(&dir.join(KEYWORD), &name, seq, write)?;
         options.seal_rows.iter().for_each(|rows| keyword.sort_from(*rows as usize / 2));
@@ -85,7 +82,21 @@ impl Engine {
             model.as_ref().map(|model| VectorStore::open(&dir.join(VECTORS), &name, model.dimensions, seq, write)).transpose()?;
         let (access, mut view) = catalog.read(|db| {
             let access = load::access(db)?;
-            Ok((access, load_view(&catalog, db, &keyword, if write { READERS } else { 1 })?))
+            let mut view = View {
+                epoch: meta::<i64>(db, "epoch")?.unwrap_or_default().cast_unsigned(),
+                seq: meta::<i64>(db, "seq")?.unwrap_or_default().cast_unsigned(),
+                classes: Rows::default(),
+                facts: Rows::default(),
+                counts: Rows::default(),
+                end: 0,
+                keyword: keyword.snapshot(),
+                vectors: VectorSnapshot::default(),
+            };
+            match chunk_tables::load(dir, db, &name, write)? {
+                Some(Tables { classes, facts, counts, end }) => view = View { classes, facts, counts, end, ..view },
+                None => load_rows(&catalog, db, &mut view, if write { READERS } else { 1 })?,
+            }
+            Ok((access, view))
         })?;
         replay(&catalog, &view, &mut keyword, vectors.as_mut().filter(|_| write), write)?;
         view.keyword = keyword.snapshot();
@@ -116,6 +127,26 @@ impl Engine {
             _lock: lock,
         })
     }
+
+    /// Writes what memory keeps of chunks for the next open.
+    pub(super) fn save_tables(&self) -> Result<()> {
+        let view = self.state.read().view.clone();
+        self.catalog.read(|db| match meta::<i64>(db, "seq")?.map(i64::cast_unsigned) {
+            Some(seq) if seq == view.seq => chunk_tables::save(&self.dir, db, &name_of(&secret(db)?), &view),
+            _ => Ok(()),
+        })
+    }
+}
+
+fn secret(db: &Connection) -> Result<[u8; 32]> {
+    let secret: Vec<u8> = meta(db, "secret")?.ok_or_else(|| Error::corrupt("catalog", "it has no secret"))?;
+    <[u8; 32]>::try_from(secret).map_err(|_| Error::corrupt("catalog", "its secret is not 32 bytes"))
+}
+
+/// What derived files call the catalog with this secret.
+fn name_of(secret: &[u8; 32]) -> String {
+    let name = blake3::derive_key("sightline catalog name", secret);
+    blake3::Hash::from(name).to_hex()[..16].to_owned()
 }
 
 fn lock(dir: &Path) -> Result<File> {
@@ -149,46 +180,42 @@ fn settle_model(connection: &mut Connection, sums: &Sums, offered: Option<Model>
     }
 }
 
+/// Calls `give` with every live chunk of these numbers.
+pub(super) fn each_row(
+    db: &Connection,
+    names: &HashMap<u32, String>,
+    numbers: Range<u32>,
+    give: &mut dyn FnMut((ChunkRow, Facts)),
+) -> Result<()> {
+    load::chunks(db, numbers, |chunk, document| {
+        let source = names.get(&chunk.source).map_or("", String::as_str);
+        let at = Timestamp(chunk.modified_at.unwrap_or(chunk.ingested_at));
+        give((chunk, Facts::new(source, document, chunk.ordinal, at, chunk.vector != 0)));
+    })
+}
+
 /// Reads the tables of chunks with so many connections; more than one see one moment where nobody else may write.
-fn load_view(catalog: &Catalog, db: &Connection, keyword: &KeywordIndex, readers: u32) -> Result<View> {
-    let mut view = View {
-        epoch: meta::<i64>(db, "epoch")?.unwrap_or_default().cast_unsigned(),
-        seq: meta::<i64>(db, "seq")?.unwrap_or_default().cast_unsigned(),
-        classes: Rows::default(),
-        facts: Rows::default(),
-        counts: Rows::default(),
-        end: 0,
-        keyword: keyword.snapshot(),
-        vectors: VectorSnapshot::default(),
-    };
-    let names: HashMap<u32, String> = sources::all(db)?.into_iter().map(|(number, source)| (number, source.id)).collect();
+fn load_rows(catalog: &Catalog, db: &Connection, view: &mut View, readers: u32) -> Result<()> {
+    let names = sources::names(db)?;
     let mut take = |(chunk, facts): (ChunkRow, Facts)| {
         *view.facts.get_mut(chunk.num) = facts;
         view.set_class(chunk.num, chunk.class, chunk.tokens);
     };
-    let read = |db: &Connection, numbers: Range<u32>, give: &mut dyn FnMut((ChunkRow, Facts))| {
-        load::chunks(db, numbers, |chunk, document| {
-            let source = names.get(&chunk.source).map_or("", String::as_str);
-            let at = Timestamp(chunk.modified_at.unwrap_or(chunk.ingested_at));
-            give((chunk, Facts::new(source, document, chunk.ordinal, at, chunk.vector != 0)));
-        })
-    };
     let end = load::chunks_end(db)?;
     let piece = end.div_ceil(readers).max(MIN_READ_CHUNKS);
     if piece >= end {
-        read(db, 0..end, &mut take)?;
-        return Ok(view);
+        return each_row(db, &names, 0..end, &mut take);
     }
     let (sender, loaded) = sync_channel(readers as usize);
     std::thread::scope(|scope| {
         let reading = |first: u32| {
-            let (sender, read) = (sender.clone(), &read);
+            let (sender, names) = (sender.clone(), &names);
             scope.spawn(move || {
                 let mut batch = Vec::with_capacity(READ_BATCH);
                 // It is sent to the end of this scope, so that nobody has hung up.
                 let send = |batch: &mut Vec<_>| _ = sender.send(std::mem::replace(batch, Vec::with_capacity(READ_BATCH)));
                 catalog.read_apart(|db| {
-                    read(db, first..end.min(first + piece), &mut |row| {
+                    each_row(db, names, first..end.min(first + piece), &mut |row| {
                         batch.push(row);
                         if batch.len() == READ_BATCH {
                             send(&mut batch);
@@ -203,8 +230,7 @@ fn load_view(catalog: &Catalog, db: &Connection, keyword: &KeywordIndex, readers
         drop(sender);
         loaded.into_iter().flatten().for_each(&mut take);
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })?;
-    Ok(view)
+    })
 }
 
 /// Brings the indexes from the sequence they reflect to that of the catalog; opened for reading, the keyword index in memory.

@@ -142,7 +142,7 @@ impl Sought {
     /// The live documents of each group.
     fn find(&self, db: &Connection) -> Result<Vec<Documents>> {
         let mut found = vec![(0, BTreeSet::new()); self.groups];
-        let names: HashMap<u32, String> = sources::all(db)?.into_iter().map(|(number, source)| (number, source.id)).collect();
+        let names = sources::names(db)?;
         let mut statement = db.prepare_cached("SELECT class, rule, source, id FROM documents WHERE deleted_at IS NULL")?;
         let mut rows = if self.by_class.is_empty() && self.by_rule.is_empty() { None } else { Some(statement.query([])?) };
         while let Some(row) = rows.as_mut().map_or(Ok(None), |rows| rows.next())? {
@@ -169,7 +169,7 @@ fn ending_grants(db: &Connection, sought: &mut Sought, now: Timestamp, soon: Tim
             rules.entry(grant).or_default().push(number);
         }
     })?;
-    let names: HashMap<u32, String> = sources::all(db)?.into_iter().map(|(number, source)| (number, source.id)).collect();
+    let names = sources::names(db)?;
     let mut containers: HashMap<RuleNo, Vec<String>> = HashMap::new();
     directory::containers(db, |source, id, rule| {
         let source = names.get(&source).map_or("", String::as_str);

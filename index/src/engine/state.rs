@@ -21,6 +21,9 @@ pub(crate) struct Facts {
     pub(crate) modified: u32,
 }
 
+/// Bytes of a chunk's facts in a file.
+pub(super) const FACTS_BYTES: usize = 12;
+
 impl Facts {
     pub(crate) fn new(source: &str, document: &str, ordinal: u32, modified: Timestamp, vector: bool) -> Facts {
         let mut hasher = blake3::Hasher::new();
@@ -38,6 +41,20 @@ impl Facts {
     pub(crate) fn order(&self) -> u64 {
         let [high, low] = self.order.map(u64::from);
         high << 32 | low
+    }
+
+    /// As they stand in a file.
+    pub(super) fn bytes(&self) -> [u8; FACTS_BYTES] {
+        let [high, low] = self.order;
+        let mut bytes = [0; FACTS_BYTES];
+        bytes.as_chunks_mut().0.copy_from_slice(&[high, low, self.modified].map(u32::to_le_bytes));
+        bytes
+    }
+
+    /// As they stand in a file.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Facts {
+        let number = |at: usize| bytes.as_chunks().0.get(at).map_or(0, |number| u32::from_le_bytes(*number));
+        Facts { order: [number(0), number(1)], modified: number(2) }
     }
 
     /// Whether it has a vector.
