@@ -36,7 +36,7 @@ const MAX_LOG_PAGES: u32 = 16_384;
 const MAX_IDLE_READERS: usize = 16;
 /// What a connection may keep of the file, in KiB. A reader's is emptied by every write, and the operating system keeps the file.
 const WRITER_CACHE_KIB: i64 = 65_536;
-const READER_CACHE_KIB: i64 = 4_096;
+const READER_CACHE_KIB: i64 = 2_048;
 const BUSY_TIMEOUT_MS: u32 = 10_000;
 
 /// The open catalog of one data directory.
