@@ -1,8 +1,8 @@
 //! What memory keeps of chunks, in a file that is written when a directory is closed, so that the next open need not read the
 //! documents of the whole catalog.
 //!
-//! The file names the catalog and the sums over the rows that it was made from, and ends with a checksum: it is read only where the
-//! catalog has the very same rows, and anything else about it means that the catalog is read instead.
+//! The file names the catalog, its sequence and the sums over the rows that it was made from, and ends with a checksum: it is read
+//! only where the catalog has the very same rows, and anything else about it means that the catalog is read instead.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::state::{Count, FACTS_BYTES, Facts, View};
 use crate::access::{ClassNo, DEAD};
-use crate::catalog::sums;
+use crate::catalog::{meta, sums};
 use crate::error::{Error, Result};
 use crate::rows::{PAGE_ROWS, Rows};
 
@@ -33,9 +33,11 @@ pub(super) struct Tables {
     pub(super) end: u32,
 }
 
-/// The catalog and its rows, as a file names what it was made from.
+/// The catalog and its rows, as a file names what it was made from. Who may write could, with much work, write rows of the same sum,
+/// but not at the same sequence.
 fn origin(db: &Connection, catalog: &str) -> Result<Vec<u8>> {
-    let mut origin = [MAGIC, catalog.as_bytes()].concat();
+    let seq = meta::<i64>(db, "seq")?.unwrap_or_default();
+    let mut origin = [MAGIC, catalog.as_bytes(), &seq.to_le_bytes()].concat();
     for table in SOURCES {
         origin.extend(sums::stored(db, table)?.unwrap_or_default().to_le_bytes());
     }
