@@ -32,6 +32,7 @@ pub(super) fn targets() -> Vec<Target> {
         file("vectors-segment", || damaged("vectors/signs-00000001.seg", 500, &["SLSIGNS\n"])),
         file("vectors-clusters", || damaged("vectors/clusters-00000001.ivf", 500, &["SLCLUST\n"])),
         file("vectors-graph", || damaged("vectors/graph.nsw", 500, &["SLGRAPH\n"])),
+        file("chunk-tables", || damaged("chunk-tables", 60, &["sightline chunk tables 1\n"])),
         file("backup-manifest", backups),
         file("catalog", catalogs),
     ]
