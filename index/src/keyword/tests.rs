@@ -1,5 +1,6 @@
 //! The pruned, cached, segmented index against the definition: an exhaustive loop over a list of chunks.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 use proptest::prelude::*;
@@ -405,4 +406,29 @@ fn a_known_language_is_not_told_again() {
     let (english, german) = (indexed("eng"), indexed("deu"));
     assert_eq!((english.language.code(), german.language.code()), ("eng", "deu"));
     assert!(english.terms.contains("run ") && !german.terms.contains("run "), "{} {}", english.terms, german.terms);
+}
+
+/// That bounds are right says the exhaustive loop; that they are tight, how many chunks are looked at.
+#[test]
+fn bounds_give_up_nearly_all_chunks_that_have_a_word() {
+    let mut dice = Dice(17);
+    let mut case = Case::new();
+    let words = |dice: &mut Dice| vec![(0..5 + dice.below(90)).map(|_| dice.word()).collect()];
+    case.add((0..30_000).map(|_| (1 + dice.below(CLASSES) as ClassNo, words(&mut dice))).collect());
+    for share in [CLASSES, CLASSES / 2, CLASSES / 10] {
+        let permit = Permit::of_classes(1..=share as ClassNo);
+        let looked = Cell::new(0);
+        let mut having = 0;
+        for _ in 0..20 {
+            let query: Vec<String> = (0..2 + dice.below(12)).map(|_| dice.word()).collect();
+            let ranking = case.ranking(&permit, &Question::parse(&query.join(" ")));
+            let looks = |_| {
+                looked.set(looked.get() + 1);
+                true
+            };
+            ranking.top(10, 0.0, looks, order).unwrap();
+            having += ranking.top(case.chunks.len(), 0.0, |_| true, order).unwrap().len();
+        }
+        assert!(looked.get() * 60 < having, "{} of {having}", looked.get());
+    }
 }
