@@ -10,9 +10,10 @@
 //! (`f32`), keywords (the others). `growth` asks callers who may read so many chunks, whatever is stored: all sizes in turn, pass
 //! after pass, so that a slow spell is every size's; `first words` is the keyword half of a caller of whose permit nothing is remembered.
 //!
-//! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SHARES=0.1` asks one caller, `SIGHTLINE_DATA` names the folder
-//! of the passages); `SIZES=10000,100000,1000000` for growth. `KEEP=folder` keeps the data directories there and measures them again
-//! without filling them. Raw figures go to `benches/runs/hybrid.jsonl`; `RUNS` names another file.
+//! Run: `cargo bench --bench hybrid` (`SIZES=100000` is the default, `SHARES=0.1` asks one caller, `QUERIES=1000` all sentences
+//! that there are, `SIGHTLINE_DATA` names the folder of the passages); `SIZES=10000,100000,1000000` for growth. `KEEP=folder` keeps
+//! the data directories there and measures them again without filling them. Raw figures go to `benches/runs/hybrid.jsonl`;
+//! `RUNS` names another file.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod corpus;
@@ -64,7 +65,7 @@ fn main() {
         .iter()
         .map(|question| question["text"].as_str().unwrap().to_owned())
         .zip(rows(&data.join("queries.f32.npy")).unwrap())
-        .take(QUERIES)
+        .take(std::env::var("QUERIES").map_or(QUERIES, |queries| queries.parse().unwrap()))
         .collect();
     let runs = std::env::var_os("RUNS").map_or_else(|| PathBuf::from("benches/runs/hybrid.jsonl"), PathBuf::from);
     let mut out = std::fs::OpenOptions::new().create(true).append(true).open(runs).unwrap();

@@ -4,7 +4,7 @@
 //! A class is a run of *positions*. A document that has another class than when all were sorted stays where it is: its position
 //! is left out of its run, and it is listed under its new class.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,11 +28,9 @@ const MOVED_SHARE: usize = 8;
 const MOST: usize = 3;
 /// What postings by class may take, in bytes, and in bytes for each document.
 const MAX_LIST_BYTES: usize = 256 << 10;
-const MAX_LIST_BYTES_PER_DOC: usize = 64;
+const MAX_LIST_BYTES_PER_DOC: usize = 20;
 /// What a posting takes, or less.
 const BYTES_PER_POSTING: usize = 2;
-/// So many words that were asked for once are remembered.
-const MAX_ASKED: usize = 16_384;
 /// Where one of so many documents has a word, its postings are brought in order by way of all positions.
 const SCATTERED_SHARE: usize = 16;
 /// The position of a document that was dead when all were sorted.
@@ -64,8 +62,6 @@ pub(super) struct Order {
     /// By document.
     positions: Vec<u32>,
     lists: Kept<Packed>,
-    /// Words that were asked for once.
-    asked: Mutex<HashSet<Box<str>>>,
 }
 
 /// What a permit admits of a segment.
@@ -190,7 +186,7 @@ impl Order {
         }
         let lengths = docs.iter().map(|doc| segment.length(*doc)).collect();
         let most = MAX_LIST_BYTES + MAX_LIST_BYTES_PER_DOC * segment.len();
-        Order { starts, docs, lengths, positions, lists: Kept::new(most), asked: Mutex::default() }
+        Order { starts, docs, lengths, positions, lists: Kept::new(most) }
     }
 
     /// How many positions there are.
@@ -233,28 +229,27 @@ impl Order {
         permit.iter().filter_map(|class| self.starts.binary_search_by_key(&class, |(class, _)| *class).ok()).map(run).collect()
     }
 
-    /// The postings of a word by position, if they are kept under its `name`.
-    pub(super) fn known(&self, name: &str) -> Option<Arc<Packed>> {
+    /// The postings of a word by position, if they are kept under its `name`; else how often they were asked for.
+    pub(super) fn known(&self, name: &str) -> std::result::Result<Arc<Packed>, u32> {
         self.lists.get(name)
     }
 
-    /// The postings of a word by position, kept from now on under its `name`. `None` when there is no room, and, unless they are
-    /// wanted `at_once`, when the word is asked for the first time, since most words are asked for once.
-    pub(super) fn list(&self, segment: &Segment, name: &str, list: &WordList, at_once: bool) -> Result<Option<Arc<Packed>>> {
-        if !at_once && !self.asked_before(name) || !self.lists.has_room(list.len as usize * BYTES_PER_POSTING) {
+    /// The postings of a word by position, which was asked for `uses` times; kept from now on under its `name`. `None` when there
+    /// is no room, and, unless they are wanted `at_once`, when the word is asked for the first time, since most words are asked
+    /// for once.
+    pub(super) fn list(
+        &self,
+        segment: &Segment,
+        (name, uses): (&str, u32),
+        list: &WordList,
+        at_once: bool,
+    ) -> Result<Option<Arc<Packed>>> {
+        if !at_once && uses < 2 || !self.lists.has_room(list.len as usize * BYTES_PER_POSTING, uses) {
             return Ok(None);
         }
         let packed = Arc::new(self.packed(segment, list)?);
-        self.lists.keep(name, &packed);
+        self.lists.keep(name, &packed, uses);
         Ok(Some(packed))
-    }
-
-    fn asked_before(&self, name: &str) -> bool {
-        let mut asked = self.asked.lock();
-        if asked.len() >= MAX_ASKED {
-            asked.clear();
-        }
-        asked.remove(name) || !asked.insert(name.into())
     }
 
     fn packed(&self, segment: &Segment, list: &WordList) -> Result<Packed> {

@@ -5,16 +5,14 @@
 //! costs what the permit admits, whatever the segment holds: it adds up the excerpts of the question's words in their order,
 //! which is the exhaustive loop over what may be read.
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
 use tantivy::schema::IndexRecordOption;
 
 use super::bm25::contribution;
 use super::by_class::{Order, Permitted};
+use super::kept::{Bytes, Kept, Room};
 use super::lists::{Documents, WordList};
 use super::packed::Packed;
 use super::ranking::Ranking;
@@ -29,7 +27,7 @@ const SHARE: usize = 8;
 /// costs as much as looking for the permitted ones.
 const AT_ONCE: usize = 4;
 /// What the excerpts of all permits may take, in bytes.
-const MAX_BYTES: usize = 32 << 20;
+pub(super) const MAX_BYTES: usize = if cfg!(test) { 32 << 10 } else { 12 << 20 };
 /// What those of one permit in one segment may take, in bytes, and in bytes for each permitted document. Words that do not fit are
 /// asked for again, and then have postings by class.
 const MAX_PART_BYTES: usize = 256 << 10;
@@ -51,8 +49,7 @@ pub(super) struct Few {
     /// The first place of the others.
     others: usize,
     bits: OnceLock<Vec<u64>>,
-    excerpts: Mutex<Excerpts>,
-    used: Arc<Used>,
+    excerpts: Kept<Excerpt>,
 }
 
 /// Runs of documents in the order of classes.
@@ -62,16 +59,6 @@ struct Runs {
     runs: Vec<Range<u32>>,
     /// By run: its first place.
     firsts: Vec<u32>,
-}
-
-/// The bytes that the excerpts of all permits take.
-#[derive(Default)]
-pub(super) struct Used(AtomicUsize);
-
-#[derive(Default)]
-struct Excerpts {
-    known: HashMap<Box<str>, Arc<Excerpt>>,
-    bytes: usize,
 }
 
 /// The postings of a word among the permitted documents.
@@ -90,7 +77,7 @@ impl Few {
     }
 
     /// What a permit admits, as classes tell.
-    pub(super) fn by_class(segment: &Segment, permitted: Permitted, used: &Arc<Used>) -> Few {
+    pub(super) fn by_class(segment: &Segment, permitted: Permitted, room: &Arc<Room>) -> Few {
         let Permitted { order, runs, others } = permitted;
         let mut docs = Vec::with_capacity(runs.iter().map(ExactSizeIterator::len).sum::<usize>() + others.len());
         let mut lengths = Vec::with_capacity(docs.capacity());
@@ -103,17 +90,18 @@ impl Few {
         let first_other = docs.len();
         docs.extend_from_slice(&others);
         lengths.extend(others.iter().map(|doc| segment.length(*doc)));
-        Few::new(docs, lengths, Some(Runs { order, runs, firsts }), first_other, used)
+        Few::new(docs, lengths, Some(Runs { order, runs, firsts }), first_other, room)
     }
 
     /// These documents, which ascend.
-    pub(super) fn ascending(segment: &Segment, docs: Vec<u32>, used: &Arc<Used>) -> Few {
+    pub(super) fn ascending(segment: &Segment, docs: Vec<u32>, room: &Arc<Room>) -> Few {
         let lengths = docs.iter().map(|doc| segment.length(*doc)).collect();
-        Few::new(docs, lengths, None, 0, used)
+        Few::new(docs, lengths, None, 0, room)
     }
 
-    fn new(docs: Vec<u32>, lengths: Vec<u8>, by_class: Option<Runs>, others: usize, used: &Arc<Used>) -> Few {
-        Few { docs, lengths, by_class, others, bits: OnceLock::new(), excerpts: Mutex::default(), used: used.clone() }
+    fn new(docs: Vec<u32>, lengths: Vec<u8>, by_class: Option<Runs>, others: usize, room: &Arc<Room>) -> Few {
+        let excerpts = Kept::sharing(MAX_PART_BYTES + MAX_BYTES_PER_DOC * docs.len(), room);
+        Few { docs, lengths, by_class, others, bits: OnceLock::new(), excerpts }
     }
 
     /// True when both are the same documents at the same places.
@@ -126,7 +114,17 @@ impl Few {
     pub(super) fn bytes(&self) -> usize {
         let bits = self.bits.get().map_or(0, |bits| bits.len() * 8);
         let runs = self.by_class.as_ref().map_or(0, |runs| runs.runs.len() * (size_of::<Range<u32>>() + 4));
-        self.docs.len() * 5 + runs + bits + self.excerpts.lock().bytes
+        self.docs.len() * 5 + runs + bits + self.excerpts.bytes()
+    }
+
+    /// What its excerpts take, in bytes.
+    pub(super) fn excerpt_bytes(&self) -> usize {
+        self.excerpts.bytes()
+    }
+
+    /// Forgets its excerpts.
+    pub(super) fn forget(&self) {
+        self.excerpts.clear();
     }
 
     /// The documents as a bitmap.
@@ -159,15 +157,17 @@ impl Few {
         name: &str,
         list: impl FnOnce() -> Result<Option<Arc<WordList>>>,
     ) -> Result<Arc<Excerpt>> {
-        if let Some(known) = self.excerpts.lock().known.get(name) {
-            return Ok(known.clone());
-        }
+        let uses = match self.excerpts.get(name) {
+            Ok(known) => return Ok(known),
+            Err(uses) => uses,
+        };
         let mut found = Excerpt::default();
-        let mut packed = self.by_class.as_ref().and_then(|runs| runs.order.known(name));
+        let known = self.by_class.as_ref().map_or(Err(uses), |runs| runs.order.known(name));
+        let (mut packed, asked) = known.map_or_else(|asked| (None, asked), |packed| (Some(packed), 0));
         let list = if packed.is_none() || self.others < self.docs.len() { list()? } else { None };
         if let (None, Some(runs), Some(list)) = (&packed, &self.by_class, &list) {
             let at_once = list.len as usize <= self.docs.len() * AT_ONCE;
-            packed = runs.order.list(segment, name, list, at_once)?;
+            packed = runs.order.list(segment, (name, asked), list, at_once)?;
         }
         let mut from = 0;
         if let (Some(packed), Some(runs)) = (packed, &self.by_class) {
@@ -182,25 +182,8 @@ impl Few {
         }
         found.postings.shrink_to_fit();
         let excerpt = Arc::new(found);
-        self.keep(name, &excerpt);
+        self.excerpts.keep(name, &excerpt, uses);
         Ok(excerpt)
-    }
-
-    fn keep(&self, name: &str, excerpt: &Arc<Excerpt>) {
-        let bytes = excerpt.bytes() + name.len() + 64;
-        let mut excerpts = self.excerpts.lock();
-        let full = |own: usize| {
-            own + bytes > MAX_PART_BYTES + MAX_BYTES_PER_DOC * self.docs.len()
-                || self.used.0.load(Ordering::Relaxed) + bytes > MAX_BYTES
-        };
-        if full(excerpts.bytes) {
-            self.used.0.fetch_sub(excerpts.bytes, Ordering::Relaxed);
-            *excerpts = Excerpts::default();
-        }
-        if !full(0) && excerpts.known.insert(name.into(), excerpt.clone()).is_none() {
-            excerpts.bytes += bytes;
-            self.used.0.fetch_add(bytes, Ordering::Relaxed);
-        }
     }
 
     /// Reads the postings of a word where they are stored, for the documents from a place on.
@@ -301,12 +284,6 @@ impl Runs {
     }
 }
 
-impl Drop for Few {
-    fn drop(&mut self) {
-        self.used.0.fetch_sub(self.excerpts.get_mut().bytes, Ordering::Relaxed);
-    }
-}
-
 impl Excerpt {
     /// How many permitted documents have the word.
     pub(super) fn len(&self) -> usize {
@@ -342,7 +319,9 @@ impl Excerpt {
             }
         }
     }
+}
 
+impl Bytes for Excerpt {
     fn bytes(&self) -> usize {
         size_of::<Excerpt>() + self.postings.capacity() * 4 + self.many.capacity() * 8
     }

@@ -49,12 +49,19 @@ enum Words {
 impl Words {
     /// Looks up the words, and adds to `df` how many readable documents have each.
     fn read(question: &Question, names: &[String], segment: &Segment, admitted: &Permitted, df: &mut [u64]) -> Result<Words> {
-        let words = question.words.iter().zip(names).zip(df);
+        if admitted.count == 0 {
+            return Ok(Words::Unread);
+        }
+        let words = question.words.iter().map(|(word, _)| word).zip(names);
+        let here = words.clone().map(|(word, name)| segment.here(word, name)).collect::<Result<Vec<_>>>()?;
+        let words = words.zip(&here).map(|((word, name), here)| match here {
+            Some(here) => (&here.word, &here.name),
+            None => (word, name),
+        });
         match &admitted.documents {
-            _ if admitted.count == 0 => Ok(Words::Unread),
             Admitted::Few(few) => {
                 let mut excerpts = Vec::with_capacity(names.len());
-                for (((word, _), name), df) in words {
+                for ((word, name), df) in words.zip(df) {
                     let excerpt = few.excerpt(segment, name, || segment.list(word, name))?;
                     *df += excerpt.len() as u64;
                     excerpts.push(excerpt);
@@ -64,7 +71,7 @@ impl Words {
             Admitted::Many(many) => {
                 let all = admitted.count == segment.len();
                 let mut lists = Vec::with_capacity(names.len());
-                for (((word, _), name), df) in words {
+                for ((word, name), df) in words.zip(df) {
                     let list = segment.list(word, name)?;
                     if let Some(list) = &list {
                         *df += u64::from(if all { list.len } else { many.df(segment, name, list)? });

@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use tantivy::schema::IndexRecordOption;
 
 use super::bm25::Corpus;
-use super::few::{Few, Used};
+use super::few::{Few, MAX_BYTES};
+use super::kept::Room;
 use super::lists::{Documents, WordList};
 use super::segment::Segment;
 use crate::access::{Bits, ClassNo, DEAD, Permit};
@@ -48,7 +49,7 @@ pub(super) struct Part {
 
 /// Documents that a permit admits.
 pub(super) enum Admitted {
-    Few(Few),
+    Few(Box<Few>),
     Many(Many),
 }
 
@@ -68,6 +69,14 @@ impl Readable {
         bytes.sum()
     }
 
+    /// The parts of few documents.
+    pub(super) fn few(&self) -> impl Iterator<Item = &Few> {
+        self.parts.iter().filter_map(|part| match &part.documents {
+            Admitted::Few(few) => Some(&**few),
+            Admitted::Many(_) => None,
+        })
+    }
+
     fn fits(&self, segments: &[Arc<Segment>], rows: &Rows<ClassNo>) -> bool {
         self.parts.len() == segments.len()
             && self.parts.iter().zip(segments).all(|(part, segment)| part.segment == segment.id)
@@ -79,14 +88,14 @@ impl Readable {
 struct Asked<'a> {
     permit: &'a Bits,
     rows: &'a Rows<ClassNo>,
-    used: &'a Arc<Used>,
+    room: &'a Arc<Room>,
     /// Segments of so many documents and more are sorted by class.
     sorted_from: usize,
 }
 
 impl Part {
     fn new(segment: &Segment, asked: &Asked<'_>) -> Part {
-        let Asked { permit, rows, used, sorted_from } = *asked;
+        let Asked { permit, rows, room, sorted_from } = *asked;
         let none = || vec![0; segment.len().div_ceil(64)];
         let sorted = segment.len() >= sorted_from;
         let Some(permitted) = sorted.then(|| segment.by_class.admitted(segment, permit, rows)).flatten() else {
@@ -96,7 +105,7 @@ impl Part {
         };
         let count = permitted.count();
         if Few::are(segment, count) {
-            let documents = Admitted::Few(Few::by_class(segment, permitted, used));
+            let documents = Admitted::Few(Box::new(Few::by_class(segment, permitted, room)));
             return Part { segment: segment.id, count, documents };
         }
         let mut bits = none();
@@ -107,7 +116,7 @@ impl Part {
     fn of(segment: &Segment, bits: Vec<u64>, asked: &Asked<'_>) -> Part {
         let count = count(&bits);
         let documents = if Few::are(segment, count) {
-            Admitted::Few(Few::ascending(segment, numbers(&bits).collect(), asked.used))
+            Admitted::Few(Box::new(Few::ascending(segment, numbers(&bits).collect(), asked.room)))
         } else {
             Admitted::Many(Many { bits, df: Mutex::default() })
         };
@@ -265,14 +274,14 @@ impl Iterator for Ones {
 pub(super) struct Permits {
     known: Mutex<HashMap<u64, Arc<Readable>>>,
     clock: AtomicU64,
-    used: Arc<Used>,
+    room: Arc<Room>,
     sorted_from: usize,
 }
 
 impl Permits {
     /// Segments of so many documents and more are sorted by class.
     pub(super) fn new(sorted_from: usize) -> Permits {
-        Permits { known: Mutex::default(), clock: AtomicU64::new(0), used: Arc::default(), sorted_from }
+        Permits { known: Mutex::default(), clock: AtomicU64::new(0), room: Arc::new(Room::new(MAX_BYTES)), sorted_from }
     }
 
     /// What `permit` admits of `segments` under `rows`; `corpus` counts it when it is not remembered.
@@ -285,7 +294,13 @@ impl Permits {
     ) -> Arc<Readable> {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let bits = permit.bits();
-        let known = self.known.lock().get(&permit.fingerprint()).filter(|known| known.permit == *bits).cloned();
+        let known = {
+            let known = self.known.lock();
+            if self.room.is_tight() {
+                forget_oldest(&known, permit.fingerprint());
+            }
+            known.get(&permit.fingerprint()).filter(|known| known.permit == *bits).cloned()
+        };
         if let Some(known) = known.as_ref().filter(|known| known.fits(segments, rows)) {
             known.used.store(now, Ordering::Relaxed);
             return known.clone();
@@ -293,7 +308,7 @@ impl Permits {
         let changed = known.as_ref().map(|known| rows.changed(&known.rows)).unwrap_or_default();
         let before: HashMap<u64, &Arc<Part>> =
             known.iter().flat_map(|known| &known.parts).map(|part| (part.segment, part)).collect();
-        let asked = Asked { permit: bits, rows, used: &self.used, sorted_from: self.sorted_from };
+        let asked = Asked { permit: bits, rows, room: &self.room, sorted_from: self.sorted_from };
         let parts = segments.iter().map(|segment| match before.get(&segment.id) {
             Some(part) => part.refreshed(segment, &changed, &asked),
             None => Arc::new(Part::new(segment, &asked)),
@@ -320,4 +335,11 @@ impl Permits {
     pub(super) fn clear(&self) {
         self.known.lock().clear();
     }
+}
+
+/// Forgets the excerpts of the permit that was used longest ago, so that those of another one have room.
+fn forget_oldest(known: &HashMap<u64, Arc<Readable>>, but: u64) {
+    let others = known.iter().filter(|(permit, readable)| **permit != but && readable.few().any(|few| few.excerpt_bytes() > 0));
+    let oldest = others.min_by_key(|(_, readable)| readable.used.load(Ordering::Relaxed));
+    oldest.iter().flat_map(|(_, readable)| readable.few()).for_each(Few::forget);
 }

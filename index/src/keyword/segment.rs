@@ -21,7 +21,7 @@ use tantivy::termdict::TermStreamer;
 use tantivy::{BitSet, Index, IndexSettings, SegmentReader, TantivyDocument, TantivyError, Term};
 
 use super::by_class::ByClass;
-use super::kept::Kept;
+use super::kept::{Bytes, Kept};
 use super::lists::{Cursor, Postings, WordList};
 use super::packed::Packed;
 use super::query::Word;
@@ -33,7 +33,9 @@ use crate::rows::PAGE_ROWS;
 pub(super) const FIELD_GAP: char = '\n';
 /// What the lists of words may take, in bytes, and in bytes for each chunk; beyond it they are made anew.
 const MAX_LIST_BYTES: usize = 1 << 20;
-const MAX_LIST_BYTES_PER_CHUNK: usize = 128;
+const MAX_LIST_BYTES_PER_CHUNK: usize = 96;
+/// What is remembered of the forms of words may take, in bytes.
+const MAX_FORM_BYTES: usize = 512 << 10;
 /// What the terms of one byte of text take while a segment is built, in bytes.
 const BUILD_BYTES_PER_TEXT_BYTE: usize = 4;
 
@@ -51,7 +53,15 @@ pub(super) struct Segment {
     pub(super) spread: Spread,
     postings: Arc<InvertedIndexReader>,
     lists: Kept<WordList>,
+    /// Of words in several forms those that are here.
+    forms: Kept<Named>,
     pub(super) by_class: ByClass,
+}
+
+/// A word and what it is remembered under.
+pub(super) struct Named {
+    pub(super) word: Word,
+    pub(super) name: String,
 }
 
 /// How long the chunks of a segment are, in terms.
@@ -79,6 +89,12 @@ fn fields() -> Fields {
 
 fn settings() -> IndexSettings {
     IndexSettings { docstore_compression: Compressor::None, docstore_compress_dedicated_thread: false, ..IndexSettings::default() }
+}
+
+impl Bytes for Named {
+    fn bytes(&self) -> usize {
+        size_of::<Named>() + 2 * self.name.len()
+    }
 }
 
 impl Segment {
@@ -167,6 +183,7 @@ impl Segment {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             postings: reader.inverted_index(field)?,
             lists: Kept::new(MAX_LIST_BYTES + MAX_LIST_BYTES_PER_CHUNK * chunks.len()),
+            forms: Kept::new(MAX_FORM_BYTES),
             by_class: ByClass::default(),
             segment,
             field,
@@ -205,9 +222,10 @@ impl Segment {
 
     /// The postings of a word, remembered under its `name`; `None` when no chunk has it.
     pub(super) fn list(&self, word: &Word, name: &str) -> Result<Option<Arc<WordList>>> {
-        if let Some(known) = self.lists.get(name) {
-            return Ok(Some(known));
-        }
+        let uses = match self.lists.get(name) {
+            Ok(known) => return Ok(Some(known)),
+            Err(uses) => uses,
+        };
         let list = match word {
             Word::Term(term) => match self.info(term)? {
                 Some(info) => Some(WordList::stored(&self.postings, info, &self.lengths, self.spread)?),
@@ -219,8 +237,28 @@ impl Segment {
             Word::Prefix { prefix, stem } => self.merged(self.begun_by(prefix, stem)?)?,
         };
         let list = list.map(Arc::new);
-        list.iter().for_each(|list| self.lists.keep(name, list));
+        list.iter().for_each(|list| self.lists.keep(name, list, uses));
         Ok(list)
+    }
+
+    /// A word in several forms as those that are here, so that words which differ in others share what is kept of them; `None`
+    /// where it is in one form only.
+    pub(super) fn here(&self, word: &Word, name: &str) -> Result<Option<Arc<Named>>> {
+        let Word::Any(forms) = word else { return Ok(None) };
+        let uses = match self.forms.get(name) {
+            Ok(known) => return Ok(Some(known)),
+            Err(uses) => uses,
+        };
+        let mut here = Vec::with_capacity(forms.len());
+        for form in forms {
+            if self.info(form)?.is_some() {
+                here.push(form.clone());
+            }
+        }
+        let word = Word::of(here);
+        let named = Arc::new(Named { name: word.name(), word });
+        self.forms.keep(name, &named, uses);
+        Ok(Some(named))
     }
 
     fn info(&self, term: &str) -> Result<Option<TermInfo>> {

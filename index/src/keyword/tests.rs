@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tantivy::fieldnorm::FieldNormReader;
 
 use super::bm25::{B, K1};
+use super::few::{Few, MAX_BYTES};
 use super::query::{Clause, Question, Word};
 use super::readable::Admitted;
 use super::{Corpus, KeywordIndex, Language, Ranking, indexed_terms};
@@ -389,6 +390,28 @@ fn a_permit_that_admits_a_tenth_admits_few() {
     case.add(batch(10));
     case.compare(&permit, &question, 10, 0);
     assert!(few(&case));
+}
+
+/// Excerpts of all permits share one room; what was asked by others does not keep those of the last one out.
+#[test]
+fn excerpts_of_the_permits_that_ask_have_room() {
+    const PERMITS: u32 = 60;
+    let mut case = Case::new();
+    case.index.sort_from(usize::MAX);
+    let mut dice = Dice(23);
+    case.add((0..6_000).map(|number| (1 + number % PERMITS, dice.fields())).collect());
+    let questions = ["w0 w1 w2", "w3 w4 w5", "w6 w7 w8"].map(Question::parse);
+    let mut bytes = Vec::new();
+    for class in 1..=PERMITS {
+        let permit = Permit::of_classes([class]);
+        for question in &questions {
+            assert!(case.compare(&permit, question, 10, 0) > 0);
+        }
+        let readable = case.index.snapshot().readable(&permit, &case.rows, || unreachable!("it was searched with before"));
+        bytes.push(readable.few().map(Few::excerpt_bytes).sum::<usize>());
+    }
+    assert!(bytes.iter().sum::<usize>() > MAX_BYTES * 3 / 2, "they would not all have room: {bytes:?}");
+    assert!(bytes.iter().all(|of_one| *of_one > bytes[0] / 2), "{bytes:?}");
 }
 
 #[test]
