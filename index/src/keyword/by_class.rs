@@ -26,9 +26,9 @@ pub(super) const SORTED_FROM: usize = 8_192;
 const MOVED_SHARE: usize = 8;
 /// When one of so many documents is admitted, or more, asking every one is as fast.
 const MOST: usize = 3;
-/// What postings by class may take, in bytes, and in bytes for each document.
+/// What postings by class may take, in bytes, and in bytes for each document, where lists of words leave them room.
 const MAX_LIST_BYTES: usize = 256 << 10;
-const MAX_LIST_BYTES_PER_DOC: usize = 20;
+const MAX_LIST_BYTES_PER_DOC: usize = 56;
 /// What a posting takes, or less.
 const BYTES_PER_POSTING: usize = 2;
 /// Where one of so many documents has a word, its postings are brought in order by way of all positions.
@@ -186,7 +186,7 @@ impl Order {
         }
         let lengths = docs.iter().map(|doc| segment.length(*doc)).collect();
         let most = MAX_LIST_BYTES + MAX_LIST_BYTES_PER_DOC * segment.len();
-        Order { starts, docs, lengths, positions, lists: Kept::new(most) }
+        Order { starts, docs, lengths, positions, lists: Kept::sharing(most, &segment.room) }
     }
 
     /// How many positions there are.

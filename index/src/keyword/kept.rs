@@ -37,6 +37,8 @@ pub(super) struct Kept<T> {
     own: Room,
     /// What it shares with others.
     shared: Option<Arc<Room>>,
+    /// Whether the others have what is left.
+    first: bool,
 }
 
 struct Value<T> {
@@ -65,16 +67,21 @@ impl Room {
 impl<T> Kept<T> {
     /// Keeps values of so many bytes at most.
     pub(super) fn new(most: usize) -> Kept<T> {
-        Kept::within(most, None)
+        Kept::within(most, None, false)
     }
 
     /// Keeps values of so many bytes at most, and with others no more than have room together.
     pub(super) fn sharing(most: usize, shared: &Arc<Room>) -> Kept<T> {
-        Kept::within(most, Some(shared.clone()))
+        Kept::within(most, Some(shared.clone()), false)
     }
 
-    fn within(most: usize, shared: Option<Arc<Room>>) -> Kept<T> {
-        Kept { known: RwLock::default(), missed: Mutex::default(), asked: AtomicUsize::new(0), own: Room::new(most), shared }
+    /// Keeps values of so many bytes at most, out of a room where others have what is left.
+    pub(super) fn first_in(most: usize, shared: &Arc<Room>) -> Kept<T> {
+        Kept::within(most, Some(shared.clone()), true)
+    }
+
+    fn within(most: usize, shared: Option<Arc<Room>>, first: bool) -> Kept<T> {
+        Kept { known: RwLock::default(), missed: Mutex::default(), asked: AtomicUsize::new(0), own: Room::new(most), shared, first }
     }
 
     /// What the values take, in bytes.
@@ -129,7 +136,7 @@ impl<T> Kept<T> {
     }
 
     fn left(&self) -> usize {
-        self.shared.iter().fold(self.own.left(), |left, shared| left.min(shared.left()))
+        self.shared.iter().filter(|_| !self.first).fold(self.own.left(), |left, shared| left.min(shared.left()))
     }
 
     /// True when a value of so many bytes would be kept that was asked for `uses` times.
@@ -229,6 +236,19 @@ mod tests {
         }
         assert!(kept.bytes() <= 10 * 1_100);
         assert!(missed <= 40 * 10, "{missed} of 800 missed where half have room");
+    }
+
+    #[test]
+    fn the_first_in_a_room_takes_what_it_may_and_others_the_rest() {
+        let room = Arc::new(Room::new(10 * 1_100));
+        let (first, other) = (Kept::first_in(8 * 1_100, &room), Kept::sharing(8 * 1_100, &room));
+        for kept in [&other, &first, &other] {
+            (0..20).for_each(|name| ask(kept, &name.to_string()));
+        }
+        assert!(first.bytes() > 7 * 1_000 && other.bytes() > 7 * 1_000);
+        other.clear();
+        (0..20).for_each(|name| ask(&other, &name.to_string()));
+        assert!(first.bytes() > 7 * 1_000 && first.bytes() + other.bytes() <= 10 * 1_100);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tantivy::termdict::TermStreamer;
 use tantivy::{BitSet, Index, IndexSettings, SegmentReader, TantivyDocument, TantivyError, Term};
 
 use super::by_class::ByClass;
-use super::kept::{Bytes, Kept};
+use super::kept::{Bytes, Kept, Room};
 use super::lists::{Cursor, Postings, WordList};
 use super::packed::Packed;
 use super::query::Word;
@@ -34,6 +34,8 @@ pub(super) const FIELD_GAP: char = '\n';
 /// What the lists of words may take, in bytes, and in bytes for each chunk; beyond it they are made anew.
 const MAX_LIST_BYTES: usize = 1 << 20;
 const MAX_LIST_BYTES_PER_CHUNK: usize = 96;
+/// What postings by class may take beside them: together so much for each chunk.
+const MAX_WORD_BYTES_PER_CHUNK: usize = 92;
 /// What is remembered of the forms of words may take, in bytes.
 const MAX_FORM_BYTES: usize = 512 << 10;
 /// What the terms of one byte of text take while a segment is built, in bytes.
@@ -56,6 +58,8 @@ pub(super) struct Segment {
     /// Of words in several forms those that are here.
     forms: Kept<Named>,
     pub(super) by_class: ByClass,
+    /// For lists of words, and what they leave for postings by class.
+    pub(super) room: Arc<Room>,
 }
 
 /// A word and what it is remembered under.
@@ -179,12 +183,14 @@ impl Segment {
             shortest: length(lengths.iter().min()),
             longest: length(lengths.iter().max()),
         };
+        let room = Arc::new(Room::new(MAX_LIST_BYTES + MAX_WORD_BYTES_PER_CHUNK * chunks.len()));
         Ok(Segment {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             postings: reader.inverted_index(field)?,
-            lists: Kept::new(MAX_LIST_BYTES + MAX_LIST_BYTES_PER_CHUNK * chunks.len()),
+            lists: Kept::first_in(MAX_LIST_BYTES + MAX_LIST_BYTES_PER_CHUNK * chunks.len(), &room),
             forms: Kept::new(MAX_FORM_BYTES),
             by_class: ByClass::default(),
+            room,
             segment,
             field,
             chunks,
