@@ -28,7 +28,7 @@ const MOVED_SHARE: usize = 8;
 const MOST: usize = 3;
 /// What postings by class may take, in bytes, and in bytes for each document, where lists of words leave them room.
 const MAX_LIST_BYTES: usize = 256 << 10;
-const MAX_LIST_BYTES_PER_DOC: usize = 56;
+const MAX_LIST_BYTES_PER_DOC: usize = 64;
 /// What a posting takes, or less.
 const BYTES_PER_POSTING: usize = 2;
 /// Where one of so many documents has a word, its postings are brought in order by way of all positions.

@@ -35,7 +35,7 @@ pub(super) const FIELD_GAP: char = '\n';
 const MAX_LIST_BYTES: usize = 1 << 20;
 const MAX_LIST_BYTES_PER_CHUNK: usize = 96;
 /// What postings by class may take beside them: together so much for each chunk.
-const MAX_WORD_BYTES_PER_CHUNK: usize = 92;
+const MAX_WORD_BYTES_PER_CHUNK: usize = 112;
 /// What is remembered of the forms of words may take, in bytes.
 const MAX_FORM_BYTES: usize = 512 << 10;
 /// What the terms of one byte of text take while a segment is built, in bytes.
