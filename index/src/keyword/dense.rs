@@ -9,7 +9,7 @@ use crate::prefetch::prefetch;
 /// What bounds are raised by.
 pub(super) const SLACK: f32 = 1.0001;
 /// A word in at least one of so many documents is dense.
-const SHARE: usize = 16;
+const SHARE: usize = 8;
 /// Documents in a block.
 pub(super) const BLOCK: usize = 8;
 /// Documents are counted from the start of so many times 64: their number fits 16 bits.

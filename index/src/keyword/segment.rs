@@ -33,9 +33,9 @@ use crate::rows::PAGE_ROWS;
 pub(super) const FIELD_GAP: char = '\n';
 /// What the lists of words may take, in bytes, and in bytes for each chunk; beyond it they are made anew.
 const MAX_LIST_BYTES: usize = 1 << 20;
-const MAX_LIST_BYTES_PER_CHUNK: usize = 96;
+const MAX_LIST_BYTES_PER_CHUNK: usize = 84;
 /// What postings by class may take beside them: together so much for each chunk.
-const MAX_WORD_BYTES_PER_CHUNK: usize = 112;
+const MAX_WORD_BYTES_PER_CHUNK: usize = 100;
 /// What is remembered of the forms of words may take, in bytes.
 const MAX_FORM_BYTES: usize = 512 << 10;
 /// What the terms of one byte of text take while a segment is built, in bytes.
