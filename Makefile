@@ -44,7 +44,7 @@ crash:
 	KILLS=$(KILLS) SEED=$(SEED) cargo test --release --test crash
 
 bench-peers: target/peers/bin/python
-	@test -e target/peers/whole || target/peers/bin/pip install --quiet --disable-pip-version-check --retries 1 \
+	@test target/peers/whole -nt benches/peers/requirements.txt || target/peers/bin/pip install --quiet --disable-pip-version-check --retries 1 \
 		--requirement benches/peers/requirements.txt && touch target/peers/whole || \
 		echo "skipped: pip cannot install benches/peers/requirements.txt; what is missing is left out" >&2
 	@cargo bench --no-run --bench vector --bench keyword
