@@ -101,15 +101,23 @@ impl VectorSnapshot {
         if query.len() != self.dimensions() || limit == 0 {
             return Vec::new();
         }
+        let parts = self.parts(scope);
+        let rows = parts.iter().map(|part| part.rows).sum();
+        if self.sizes().are_few(rows, self.tail().len()) {
+            let mut few = Vec::new();
+            self.each_row(scope, &parts, |chunks, admits| {
+                few.extend((0..).zip(chunks).filter(|(place, chunk)| admits(*place, **chunk)).map(|(_, chunk)| *chunk));
+            });
+            return self.nearest(&few, query, limit, scope.order);
+        }
         let code = QueryCode::new(query);
         if exact {
             let mut search = Exact::new(self, query, &code, limit);
-            self.each_row(scope, |chunks, admits| search.offer(chunks, admits));
+            self.each_row(scope, &parts, |chunks, admits| search.offer(chunks, admits));
             return search.finish(scope.order);
         }
         let keep = MIN_CANDIDATES.max(CANDIDATES_PER_RESULT * limit);
 
-        let parts = self.parts(scope);
         let walked = self.walked(scope, &code, depth, &parts);
         let scanned = |part: &&Part<'_>| !part.held.is_linked() || !matches!(walked, Some(Walk::Found(_)));
         let is_probed = |part: &Part<'_>| !part.held.is_linked() || walked.is_none();
@@ -235,11 +243,10 @@ impl VectorSnapshot {
 
     /// Hands out the chunks of all rows that may be permitted, in pieces, with whether a chunk of a piece, by its place and
     /// number, is.
-    fn each_row(&self, scope: &Scope<'_>, mut each: impl FnMut(&[u32], &dyn Fn(usize, u32) -> bool)) {
-        let count = scope.permitted.iter().count();
-        let mut piece = Vec::with_capacity(STEP_ROWS as usize);
-        for held in self.segments() {
-            for rows in held.segment.permitted(scope.permitted, count) {
+    fn each_row(&self, scope: &Scope<'_>, parts: &[Part<'_>], mut each: impl FnMut(&[u32], &dyn Fn(usize, u32) -> bool)) {
+        let mut piece = Vec::new();
+        for Part { held, permitted, .. } in parts {
+            for rows in permitted {
                 let chunks = held.segment.chunks().get(rows.start as usize..rows.end as usize).unwrap_or_default();
                 for (first, chunks) in (rows.start..).step_by(STEP_ROWS as usize).zip(chunks.chunks(STEP_ROWS as usize)) {
                     piece.clear();

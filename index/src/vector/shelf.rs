@@ -49,6 +49,12 @@ impl Sizes {
         self.seal_rows.saturating_mul(16)
     }
 
+    /// Whether the signs of so many permitted rows, and of so many that wait in the tail, take longer than they save: 256 and 4,096
+    /// where segments are of the usual size.
+    pub(super) fn are_few(self, permitted: u32, waiting: u32) -> bool {
+        permitted <= self.seal_rows / 64 && waiting <= self.seal_rows / 4
+    }
+
     /// A step of a walk takes as long as scanning so many rows: where a scan is cheaper, nothing is walked.
     pub(super) fn rows_per_step(self) -> f64 {
         ROWS_PER_STEP * f64::from(self.seal_rows) / f64::from(SEAL_ROWS)
